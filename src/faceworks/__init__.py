@@ -1,0 +1,1 @@
+"""faceworks: face recognition and facial analysis with known error rates."""
