@@ -1,0 +1,112 @@
+"""The functions everybody guesses: `verify`, `detect`, `embed`. One source or a list of them; every option of `PipelineSpec` by name."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from itertools import product
+from typing import Any, overload
+
+from . import image, settings
+from .errors import NoFaceFound
+from .pipeline import Pipeline, PipelineSpec
+from .types import Crop, Embedding, Face, FaceResult, ImageArray, Verification
+from .verification import compare
+
+__all__ = ["detect", "embed", "embed_crops", "get_pipeline", "verify"]
+
+Source = Any
+"""What `image.load` takes: a path, bytes, a file object, an array (H, W, 3) uint8 RGB, or a PIL image."""
+
+
+@lru_cache(maxsize=16)
+def _cached(spec: PipelineSpec, active: settings.Settings) -> Pipeline:
+    return Pipeline(spec)
+
+
+def get_pipeline(spec: PipelineSpec | None = None, **options: Any) -> Pipeline:
+    """The pipeline for a spec (default `PipelineSpec()`) with some options changed; kept for the next call.
+
+    Raises:
+        ConfigError: an unknown option, or one that cannot hold.
+        UnknownModel: no card of that name.
+    """
+    return _cached((spec or PipelineSpec()).with_options(**options), settings.current())
+
+
+def _name(source: Source, position: int) -> str:
+    return str(source) if isinstance(source, (str, os.PathLike)) else f"picture {position}"
+
+
+def _load(sources: Sequence[Source]) -> tuple[list[ImageArray], list[str]]:
+    return [image.load(source) for source in sources], [_name(source, index + 1) for index, source in enumerate(sources)]
+
+
+def verify(a: Source, b: Source, spec: PipelineSpec | None = None, *, review: float | None = None, **options: Any) -> Verification:
+    """Decide whether two pictures show the same person.
+
+    With `select="all"` the closest pair of faces is compared. `review` is the half-width of a band about the threshold, in units of the
+    metric, that is answered `verified=None`.
+
+    Raises:
+        ImageError: a picture cannot be read.
+        NoFaceFound: no face in a picture (unless `on_no_face="whole"`).
+        ConfigError: an unknown option, or no threshold for the metric.
+    """
+    pipeline = get_pipeline(spec, **options)
+    decision = pipeline.decision(review)
+    clock: dict[str, float] = {}
+    images, names = timed(clock, "load", lambda: _load([a, b]))
+    faces = timed(clock, "detect", lambda: pipeline.find(images, names))
+    for name, found in zip(names, faces, strict=True):
+        if not found:
+            raise NoFaceFound(f"no face found in {name}: nothing to compare")
+    vectors = timed(clock, "embed", lambda: pipeline.embed_faces(images, faces))
+    left, right = ([FaceResult(face, vector) for face, vector in zip(*pair, strict=True)] for pair in zip(faces, vectors, strict=True))
+    models = {**pipeline.models, "recipe": pipeline.recipe_id}
+    answers = [compare(x, y, decision, models, clock) for x, y in product(left, right)]
+    return min(answers, key=lambda answer: answer.distance)
+
+
+def timed(clock: dict[str, float], step: str, work: Any) -> Any:
+    """Run `work` and note its seconds under `step`."""
+    start = time.perf_counter()
+    result = work()
+    clock[step] = round(time.perf_counter() - start, 6)
+    return result
+
+
+@overload
+def detect(sources: Sequence[Source], spec: PipelineSpec | None = None, **options: Any) -> list[list[Face]]: ...
+@overload
+def detect(sources: Source, spec: PipelineSpec | None = None, **options: Any) -> list[Face]: ...
+def detect(sources: Any, spec: PipelineSpec | None = None, **options: Any) -> Any:
+    """Find all faces: one picture gives a list of faces (best score first), a list of pictures gives a list of lists. None found: empty."""
+    many = isinstance(sources, (list, tuple))
+    images, _ = _load(sources if many else [sources])
+    found = get_pipeline(spec, **options).detect(images)
+    return found if many else found[0]
+
+
+@overload
+def embed(sources: Sequence[Source], spec: PipelineSpec | None = None, **options: Any) -> list[list[FaceResult]]: ...
+@overload
+def embed(sources: Source, spec: PipelineSpec | None = None, **options: Any) -> list[FaceResult]: ...
+def embed(sources: Any, spec: PipelineSpec | None = None, **options: Any) -> Any:
+    """Detect, align and embed: one picture gives a list of `FaceResult`, a list of pictures gives a list of lists.
+
+    All faces by default; `select="largest"` or `"central"` takes one. A picture without a face gives an empty list unless `on_no_face` says
+    otherwise.
+    """
+    many = isinstance(sources, (list, tuple))
+    images, names = _load(sources if many else [sources])
+    chosen: Mapping[str, Any] = {"select": "all", "on_no_face": "empty", **options} if spec is None else options
+    results = get_pipeline(spec, **chosen).embed(images, names)
+    return results if many else results[0]
+
+
+def embed_crops(crops: Sequence[Crop], spec: PipelineSpec | None = None, **options: Any) -> list[Embedding]:
+    """Embed crops that were cut by hand with `align.crop`, in their order."""
+    return get_pipeline(spec, **options).embed_crops(crops)

@@ -1,0 +1,72 @@
+"""Fitting pictures into a detector's input, and carrying its answers back. Shared by the one-shot detectors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import geometry, image
+from ..cards import Card, InputSpec
+from ..errors import ConfigError
+from ..runtime import bucket, to_blob
+from ..types import SCHEMES, Face, FloatArray, ImageArray, Landmarks
+
+__all__ = ["Batch", "batches", "check_min_score", "faces_from"]
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Pictures of one tensor size: their places in the caller's list, the tensor, and the way back to each picture."""
+
+    indices: tuple[int, ...]
+    blob: FloatArray
+    to_picture: tuple[NDArray[np.float64], ...]
+
+
+def batches(images: Sequence[ImageArray], spec: InputSpec, free: bool, limit: int = 16) -> Iterator[Batch]:
+    """Shrink each picture to fit the card's input (never enlarge), group equal tensor sizes, and make tensors of at most `limit` pictures.
+
+    With `free` the tensor is only as large as the shrunk picture, rounded up to the card's `multiple`: the size depends on the picture alone, so
+    that a picture's answer is the same in any batch. Otherwise every tensor has the card's size.
+    """
+    groups: dict[tuple[int, int], list[tuple[int, ImageArray, NDArray[np.float64]]]] = {}
+    target = (spec.size[0], spec.size[1])
+    for index, picture in enumerate(images):
+        size = picture.shape[:2]
+        forward = geometry.letterbox_matrix(size, target)
+        fitted = (round(size[0] * forward[1, 1]) or 1, round(size[1] * forward[0, 0]) or 1)
+        shrunk = picture if fitted == size else image.resize(picture, fitted)
+        groups.setdefault(bucket(fitted, spec.multiple) if free else target, []).append((index, shrunk, geometry.invert(forward)))
+    for tensor, members in groups.items():
+        for start in range(0, len(members), limit):
+            part = members[start : start + limit]
+            yield Batch(tuple(m[0] for m in part), to_blob([m[1] for m in part], spec, tensor), tuple(m[2] for m in part))
+
+
+def faces_from(
+    card: Card, boxes: FloatArray, scores: FloatArray, points: FloatArray | None, matrix: NDArray[np.float64], scheme: str = "arcface5"
+) -> list[Face]:
+    """Values from arrays in tensor coordinates: boxes (N, 4), scores (N,), points (N, K, 2), carried to the picture by `matrix`, best first."""
+    order = np.argsort(-scores, kind="stable")
+    corners = geometry.apply(matrix, boxes.reshape(-1, 2, 2)).reshape(-1, 4)
+    moved = None if points is None else geometry.apply(matrix, points.reshape(-1, 2)).reshape(len(boxes), SCHEMES[scheme], 2)
+    return [
+        Face(
+            corners[i].astype(np.float32),
+            float(min(max(scores[i], 0.0), 1.0)),
+            None if moved is None else Landmarks(moved[i].astype(np.float32), scheme),  # type: ignore[arg-type]
+            card.name,
+        )
+        for i in order
+    ]
+
+
+def check_min_score(value: float | None, default: float) -> float:
+    """The score below which nothing is reported: the caller's, else the card's."""
+    score = default if value is None else float(value)
+    if not 0.0 <= score <= 1.0:
+        raise ConfigError(f"min_score must lie in [0, 1], got {score}")
+    return score

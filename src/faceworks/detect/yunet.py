@@ -1,0 +1,77 @@
+"""YuNet (Wu, Peng, Yu, Machine Intelligence Research 20, 2023): anchor-free, one prior per cell at strides 8, 16 and 32.
+
+The decoding follows the paper's head; it is checked against `cv2.FaceDetectorYN` on the same file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from .. import geometry
+from ..cards import Card, options
+from ..runtime import SessionOptions, open_session
+from ..types import Face, FloatArray, ImageArray
+from .letterbox import batches, check_min_score, faces_from
+
+__all__ = ["Decode", "Yunet"]
+
+
+@dataclass(frozen=True, slots=True)
+class Decode:
+    """`[decode]` of a YuNet card. `min_size` drops boxes whose longer side is shorter, in pixels of the picture."""
+
+    min_score: float
+    strides: tuple[int, ...]
+    iou: float
+    candidates: int
+    min_size: float = 0.0
+
+
+class Yunet:
+    """Detector over YuNet's twelve outputs (cls, obj, bbox and kps at three strides)."""
+
+    def __init__(self, card: Card, session_options: SessionOptions, min_score: float | None = None) -> None:
+        self.card = card
+        self._decode = options(card, Decode)
+        self._min_score = check_min_score(min_score, self._decode.min_score)
+        self._input = card.input_for()
+        self._session = open_session(card, options=session_options)
+        self._free = self._session.input_shape[2] is None
+        self._outputs = [f"{kind}_{stride}" for stride in self._decode.strides for kind in ("cls", "obj", "bbox", "kps")]
+
+    def detect(self, images: Sequence[ImageArray]) -> list[list[Face]]:
+        """Find the faces of each picture, best score first."""
+        found: list[list[Face]] = [[] for _ in images]
+        for batch in batches(images, self._input, self._free, limit=16 if self._session.dynamic_batch else 1):
+            tensors = self._session.run(batch.blob, self._outputs)
+            width = batch.blob.shape[3]
+            for row, index in enumerate(batch.indices):
+                boxes, scores, points = self._faces([tensor[row] for tensor in tensors], width)
+                faces = faces_from(self.card, boxes, scores, points, batch.to_picture[row])
+                found[index] = [face for face in faces if max(face.width, face.height) >= self._decode.min_size]
+        return found
+
+    def _faces(self, tensors: list[FloatArray], width: int) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Boxes (N, 4), scores (N,) and points (N, 5, 2) in tensor coordinates, after suppression."""
+        boxes, scores, points = [], [], []
+        for level, stride in enumerate(self._decode.strides):
+            cls, obj, bbox, kps = tensors[4 * level : 4 * level + 4]
+            score = np.sqrt(np.clip(cls[:, 0], 0, 1) * np.clip(obj[:, 0], 0, 1))
+            cells = np.flatnonzero(score >= self._min_score)
+            if not cells.size:
+                continue
+            columns = width // stride
+            origin = np.stack([cells % columns, cells // columns], axis=1).astype(np.float32)
+            center = (origin + bbox[cells, :2]) * stride
+            half = np.exp(bbox[cells, 2:]) * stride / 2
+            boxes.append(np.concatenate([center - half, center + half], axis=1))
+            points.append((kps[cells].reshape(-1, 5, 2) + origin[:, None]) * stride)
+            scores.append(score[cells])
+        if not boxes:
+            return np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros((0, 5, 2), np.float32)
+        all_boxes, all_scores, all_points = np.concatenate(boxes), np.concatenate(scores), np.concatenate(points)
+        kept = geometry.non_maximum_suppression(all_boxes, all_scores, self._decode.iou, top=self._decode.candidates)
+        return all_boxes[kept], all_scores[kept], all_points[kept]
