@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from .. import cards, plugins
@@ -14,12 +14,18 @@ from ..cards import Card
 from ..runtime import SessionOptions
 from ..types import Face, ImageArray, Landmarks
 
-__all__ = ["ADAPTERS", "Landmarker", "ensure", "load_landmarker", "scheme_of"]
+__all__ = ["ADAPTERS", "DEFAULTS", "Landmarker", "ensure", "load_landmarker", "scheme_of"]
 
 ADAPTERS = {
     "dlib_ert": "faceworks.landmarks.dlib_ert:DlibErt",
     "onnx": "faceworks.landmarks.onnx:OnnxLandmarker",
 }
+
+DEFAULTS: Mapping[str, str] = {
+    "dlib5": "dlib-5",
+    "ibug68": "dlib-68",
+}
+"""Scheme -> the card that is asked for it where nothing else is said."""
 
 
 class Landmarker(Protocol):
@@ -53,9 +59,9 @@ def ensure(images: Sequence[ImageArray], faces: Sequence[Sequence[Face]], landma
     """The faces, each with landmarks of the landmarker's scheme: those that have them unchanged, the others asked of it."""
     scheme = scheme_of(landmarker.card)
     missing = [[face for face in group if face.landmarks is None or face.landmarks.scheme != scheme] for group in faces]
-    if not any(missing):
-        return [list(group) for group in faces]
     some = [index for index, group in enumerate(missing) if group]
+    if not some:
+        return [list(group) for group in faces]
     located = landmarker.locate([images[index] for index in some], [missing[index] for index in some])
     fresh = {id(face): points for index, group in zip(some, located, strict=True) for face, points in zip(missing[index], group, strict=True)}
     return [[dataclasses.replace(face, landmarks=fresh[id(face)]) if id(face) in fresh else face for face in group] for group in faces]
