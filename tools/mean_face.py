@@ -63,7 +63,9 @@ def main() -> None:
                 depth[b] = value
     rows = np.column_stack([mean, -depth / EYE_DISTANCE])
     extra = np.array([[x, y, -z / EYE_DISTANCE] for x, y, z in FOREHEAD])
-    print('"""The mean face: 68 points in the iBUG order and five on the forehead, in three dimensions. Made by `tools/mean_face.py`, which says how."""\n')
+    print(
+        '"""The mean face: 68 points in the iBUG order and five on the forehead, in three dimensions. Made by `tools/mean_face.py`, which says how."""\n'
+    )
     print("from __future__ import annotations\n\nimport numpy as np\n")
     print('__all__ = ["FOREHEAD", "MEAN_FACE", "MIDDLE", "PAIRS"]\n')
     print("MEAN_FACE = np.array(\n    [")

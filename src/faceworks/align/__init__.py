@@ -18,6 +18,21 @@ Every crop keeps its (2, 3) matrix from picture to crop, so that anything found 
 from __future__ import annotations
 
 from .cropping import crop, matrix_for, needs_scheme, schemes, square, template_points
+from .frontal import Frontal, Pose, fit_pose, frontalize
 from .templates import EYES, TEMPLATES, eye_centers
 
-__all__ = ["EYES", "TEMPLATES", "crop", "eye_centers", "matrix_for", "needs_scheme", "schemes", "square", "template_points"]
+__all__ = [
+    "EYES",
+    "TEMPLATES",
+    "Frontal",
+    "Pose",
+    "crop",
+    "eye_centers",
+    "fit_pose",
+    "frontalize",
+    "matrix_for",
+    "needs_scheme",
+    "schemes",
+    "square",
+    "template_points",
+]

@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 from .. import geometry, image
 from ..errors import ConfigError, InputError
 from ..types import Crop, Face, ImageArray
-from . import chips
+from . import chips, frontal
 from .templates import EYES, TEMPLATES, eye_centers
 
 __all__ = ["crop", "matrix_for", "needs_scheme", "schemes", "square", "template_points"]
 
-_KINDS = "dlib-N:P, dlib-chip, eyes:K, facealigner:X,Y, square:K, box:K, whole, none"
+_KINDS = "dlib-N:P, dlib-chip, eyes:K, facealigner:X,Y, square:K, box:K, whole, none, frontalize"
 
 
 def schemes(template: str) -> tuple[str, ...]:
@@ -26,7 +26,7 @@ def schemes(template: str) -> tuple[str, ...]:
     if kind.startswith("dlib-"):
         return ("dlib5", "ibug68")
     if kind == "frontalize":
-        return ("ibug68",)
+        return ("ibug68", "mesh468")
     return tuple(EYES) if kind == "eyes" else ("dlib5", *(name for name in EYES if name != "dlib5")) if kind == "facealigner" else ()
 
 
@@ -73,7 +73,9 @@ def _chip(template: str, size: tuple[int, int]) -> tuple[int, float]:
     if not (pixels > 1 and 0 <= padding < 10):
         raise ConfigError(f"crop {template!r}: expected dlib-N:P with a side N of at least 2 pixels and a padding P from 0, as dlib-150:0.25")
     if size != (pixels, pixels):
-        raise ConfigError(f"crop {template!r} is {pixels}x{pixels}, the size asked for is {size[0]}x{size[1]}; take dlib-{size[1]} or the size {pixels}")
+        raise ConfigError(
+            f"crop {template!r} is {pixels}x{pixels}, the size asked for is {size[0]}x{size[1]}; take dlib-{size[1]} or the size {pixels}"
+        )
     return pixels, padding
 
 
@@ -168,6 +170,12 @@ def crop(
         own = int(side) if side.isdigit() else 150
         pixels, matrix = chips.chip(picture, face.landmarks, *_chip(template, size or (own, own)))
         return Crop(pixels, matrix, template)
+    if kind == "frontalize":
+        size = size or (224, 224)
+        if size[0] != size[1]:
+            raise ConfigError(f"crop {template!r} is square, the size asked for is {size[0]}x{size[1]}")
+        front = frontal.frontalize(picture, face.landmarks, size[0])
+        return Crop(front.pixels, frontal.similarity_to_front(face.landmarks, front), template)
     size = size or (TEMPLATES[template][1] if template in TEMPLATES else (112, 112))
     matrix = matrix_for(face, template, size, (height, width), margin)
     interpolation = "cubic" if kind == "facealigner" else interpolation

@@ -18,7 +18,7 @@ from ..errors import InputError
 from ..types import FloatArray, ImageArray, Landmarks, frozen
 from .mean_face import FOREHEAD, MEAN_FACE, MIDDLE, PAIRS
 
-__all__ = ["MESH_TO_IBUG", "Frontal", "Pose", "fit_pose", "frontalize"]
+__all__ = ["MESH_TO_IBUG", "Frontal", "Pose", "fit_pose", "frontalize", "similarity_to_front"]
 
 Array = NDArray[np.float64]
 MESH_TO_IBUG = np.array(
@@ -29,7 +29,7 @@ MESH_TO_IBUG = np.array(
 """The vertices of the 468-point mesh that stand for the 68 iBUG points."""
 
 _INNER = np.arange(17, 68)  # the contour 0..16 slides over the head as it turns
-_EYE_ROW, _EYE_SPAN = 0.40, 0.36  # of the frontal picture: height of the eyes, distance of their centers
+_EYE_ROW, _EYE_SPAN = 0.38, 0.30  # of the frontal picture: height of the eyes, distance of their centers
 _GRID = 56
 _PRIOR = np.diag([0.02, 0.02, 0.25])  # how firmly a point keeps to the mean head, against one pixel pair seen under scale 1
 _TURNED = (8.0, 20.0)  # degrees of yaw between which the hidden half fades to the other one
@@ -184,7 +184,7 @@ def _visible(pose: Pose, surface: Array) -> Array:
 
 
 def frontalize(picture: ImageArray, landmarks: Landmarks | None, size: int = 224, symmetry: bool = True) -> Frontal:
-    """Turn a face to the front: (H, W, 3) uint8 RGB in, a square of `size` pixels out, eyes level at 0.40 of its height and 0.36 of it apart.
+    """Turn a face to the front: (H, W, 3) uint8 RGB in, a square of `size` pixels out, eyes level at 0.38 of its height and 0.30 of it apart.
 
     Args:
         landmarks: `ibug68` or `mesh468` points of the face.

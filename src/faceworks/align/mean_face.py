@@ -1,4 +1,4 @@
-"""The mean face: 68 points in the iBUG order and five on the forehead, in three dimensions. Made by `tools/mean_face.py`, which says how."""
+"""The mean face: 68 points in the iBUG order and five on the forehead. Made by `tools/mean_face.py`, which says how."""
 
 from __future__ import annotations
 

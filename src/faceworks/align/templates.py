@@ -58,7 +58,9 @@ def eye_centers(landmarks: Landmarks | None) -> NDArray[np.float64]:
         InputError: no landmarks.
     """
     if landmarks is None:
-        raise InputError(f"this crop needs landmarks with both eyes ({', '.join(EYES)}), the face has none; use a detector or landmarker that gives them")
+        raise InputError(
+            f"this crop needs landmarks with both eyes ({', '.join(EYES)}), the face has none; use a detector or landmarker that gives them"
+        )
     points = landmarks.points.astype(np.float64)
     left, right = EYES[landmarks.scheme]
     return np.stack([points[list(left)].mean(axis=0), points[list(right)].mean(axis=0)])
