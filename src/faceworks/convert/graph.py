@@ -99,7 +99,7 @@ def fold_constants(model: Model) -> int:
         folded += 1
         values[node.output[0]] = result
         if node.output[0] not in initial:
-            model.graph.initializer.append(numpy_helper.from_array(np.ascontiguousarray(result), node.output[0]))
+            model.graph.initializer.append(numpy_helper.from_array(np.array(result, order="C"), node.output[0]))
     del model.graph.node[:]
     model.graph.node.extend(kept)
     return folded

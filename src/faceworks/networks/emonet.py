@@ -6,8 +6,8 @@ Nature Machine Intelligence, https://doi.org/10.1038/s42256-020-00280-0; the tru
 clamped here). Two stacked hourglasses find 68 landmark heatmaps; their sum is the attention with which the hourglasses' features are multiplied
 before a small network reads the emotion. `heatmaps = True` appends the last heatmaps (N, 68, 64, 64).
 
-Checkpoint layout: keys behind `module.`. What the paper calls batch normalization in the trunk is instance normalization with a learned scale and
-shift; the running statistics that the files carry are from training and are not used.
+Checkpoint layout: keys behind `module.`. Hourglasses and emotion network normalize by instance while they learn, with a learned scale and shift,
+and by the running statistics, which the files carry, afterwards.
 """
 
 from __future__ import annotations
@@ -25,8 +25,16 @@ _POINTS = 68
 _WIDTH = 256
 
 
-def _norm(channels: int) -> Any:
-    return nn.InstanceNorm2d(channels, affine=True, track_running_stats=True)
+class _Norm(nn.InstanceNorm2d):
+    """Instance normalization that in eval mode is the fixed affine map it amounts to: exporters write one operator, and it fuses."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels, affine=True, track_running_stats=True)
+
+    def forward(self, x: Any) -> Any:
+        if self.training:
+            return super().forward(x)
+        return nn.functional.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
 
 
 class _Block(nn.Module):
@@ -34,15 +42,15 @@ class _Block(nn.Module):
 
     def __init__(self, channels: int, width: int) -> None:
         super().__init__()
-        self.bn1 = _norm(channels)
+        self.bn1 = _Norm(channels)
         self.conv1 = nn.Conv2d(channels, width // 2, 3, padding=1, bias=False)
-        self.bn2 = _norm(width // 2)
+        self.bn2 = _Norm(width // 2)
         self.conv2 = nn.Conv2d(width // 2, width // 4, 3, padding=1, bias=False)
-        self.bn3 = _norm(width // 4)
+        self.bn3 = _Norm(width // 4)
         self.conv3 = nn.Conv2d(width // 4, width // 4, 3, padding=1, bias=False)
         self.downsample = None
         if channels != width:
-            self.downsample = nn.Sequential(_norm(channels), nn.ReLU(), nn.Conv2d(channels, width, 1, bias=False))
+            self.downsample = nn.Sequential(_Norm(channels), nn.ReLU(), nn.Conv2d(channels, width, 1, bias=False))
 
     def forward(self, x: Any) -> Any:
         skip = x if self.downsample is None else self.downsample(x)

@@ -83,7 +83,7 @@ class _Stage(nn.Module):
 
 
 class MiniFASNet(nn.Module):
-    """The network; `stages` holds the inner channels, `excite` switches squeeze-and-excitation on, `classes` is 3 (print, live, replay)."""
+    """The network; `stages` holds the inner channels, `excite` switches squeeze-and-excitation on, `classes` counts the outputs."""
 
     def __init__(self, stages: dict[str, tuple[int, ...]], excite: bool, classes: int = 3, dropout: float = 0.2) -> None:
         super().__init__()

@@ -138,7 +138,7 @@ class _Head(nn.Module):
         self.conv1x1 = nn.Conv2d(channels, _ANCHORS * values, 1)
 
     def forward(self, x: Any) -> Any:
-        return self.conv1x1(x).permute(0, 2, 3, 1).flatten(1).unflatten(1, (-1, self.values))
+        return self.conv1x1(x).permute(0, 2, 3, 1).reshape(x.shape[0], -1, self.values)
 
 
 class RetinaFace(nn.Module):
