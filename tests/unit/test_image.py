@@ -133,8 +133,11 @@ def test_interlaced_png() -> None:
         image.load(b"\x89PNG\r\n\x1a\n" + short)
 
 
-@pytest.mark.skipif(not features.check("avif"), reason="this Pillow reads no AVIF")
 def test_avif() -> None:
+    if "avif" not in features.modules or not features.check("avif"):
+        with pytest.raises(ImageError, match="AVIF"):
+            image.load(b"\0\0\0\x20ftypavif\0\0\0\0avifmif1miafMA1B" + b"\xaa" * 100)
+        pytest.skip("this Pillow reads no AVIF")
     data = encode("AVIF", quality=90)
     assert_close(image.load(data), by_pillow(data), 0)
 

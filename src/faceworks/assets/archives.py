@@ -119,7 +119,7 @@ def _debian_data(archive: IO[bytes]) -> IO[bytes]:
 
 @contextlib.contextmanager
 def _archive_errors() -> Iterator[None]:
-    broken = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, NotImplementedError, RuntimeError, ValueError)
+    broken = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, RuntimeError, ValueError, TypeError, IndexError, OSError)
     try:
         yield
     except broken as error:

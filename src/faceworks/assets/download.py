@@ -30,11 +30,12 @@ STALL = 30.0
 BACKOFF = 0.5
 """Seconds before the first retry; doubled with each failure in a row."""
 ATTEMPTS = 4
-"""Failures in a row that bring no new byte."""
+"""Failures in a row that bring less than 64 KiB more."""
 MAXIMUM = 8 << 30
 """Largest file when the card does not say."""
 _BLOCK = 1 << 18
 _TRICKLE = 1024
+_STEP = 1 << 16
 
 Progress = Callable[[int, int | None], None]
 
@@ -237,13 +238,15 @@ def download(url: str, path: Path, limit: int = 0, progress: Progress | None = N
     """
     part = _Part(path)
     part.load(url)
-    failures, best = 0, -1
+    failures, best = 0, 0
+    with storage_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
     while True:
         try:
             total = _attempt(url, part, limit or MAXIMUM, progress)
         except _Transient as error:
             reached = path.stat().st_size if path.exists() else 0
-            failures = 1 if reached > best >= 0 else failures + 1
+            failures = 1 if reached >= best + _STEP else failures + 1
             best = max(best, reached)
             if failures >= ATTEMPTS:
                 raise SourceFailure(f"{error} ({failures} tries in a row without progress)") from None

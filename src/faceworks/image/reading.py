@@ -283,10 +283,15 @@ def _upright(pixels: ImageArray, orientation: int) -> ImageArray:
     """Undo EXIF orientation 1 to 8 (TIFF 6.0, tag 274): where row 0 and column 0 are stored."""
     if orientation == 1:
         return pixels
-    if orientation >= 5:
-        pixels = pixels.transpose(1, 0, 2)
-    rows, columns = {2: (1, -1), 3: (-1, -1), 4: (-1, 1), 5: (1, 1), 6: (1, -1), 7: (-1, -1), 8: (-1, 1)}[orientation]
-    return np.ascontiguousarray(pixels[::rows, ::columns])
+    import cv2  # a strided copy by NumPy costs more than the decoding
+
+    if orientation in (5, 7):
+        turned = cv2.transpose(pixels)
+        return np.asarray(turned if orientation == 5 else cv2.rotate(turned, cv2.ROTATE_180), dtype=np.uint8)
+    if orientation in (2, 4):
+        return np.asarray(cv2.flip(pixels, 1 if orientation == 2 else 0), dtype=np.uint8)
+    turn = {3: cv2.ROTATE_180, 6: cv2.ROTATE_90_CLOCKWISE, 8: cv2.ROTATE_90_COUNTERCLOCKWISE}[orientation]
+    return np.asarray(cv2.rotate(pixels, turn), dtype=np.uint8)
 
 
 def _from_array(array: NDArray[Any], name: str, max_pixels: int) -> ImageArray:
