@@ -15,9 +15,8 @@ import pytest
 
 pytest.importorskip("torch")
 
-from golden import torch_cases
-
 from faceworks import settings
+from golden import torch_cases
 
 CASES = torch_cases.CASES
 FIGURES = Path(__file__).with_name("torch_networks.json")
@@ -50,24 +49,21 @@ def test_loader_gives_the_committed_figures(name, folder):
 
 
 @pytest.mark.shared
-@pytest.mark.skipif(not torch_cases.SHARED.is_dir(), reason="../shared/golden is absent")
 @pytest.mark.parametrize("name", PARAMETERS)
-def test_loader_gives_the_original_outputs_whole(name, folder):
-    meta = json.loads((torch_cases.SHARED / f"{name}.json").read_text())
+def test_loader_gives_the_original_outputs_whole(name, folder, shared):
+    meta = json.loads((shared / "golden" / f"{name}.json").read_text())
     case = CASES[name]
     assert meta["seed"] == torch_cases.SEED
     assert (tuple(meta["input"]), meta["range"], meta["outputs"]) == (case.shape, [case.low, case.high], list(case.outputs))
     own = {key: list(value.shape) for key, value in case.network().state_dict().items()}
     assert own == meta["keys"]
     outputs = _outputs(name, folder)
-    for output, expected in np.load(torch_cases.SHARED / f"{name}.npz").items():
+    for output, expected in np.load(shared / "golden" / f"{name}.npz").items():
         got = outputs[output].reshape(expected.shape)
         np.testing.assert_allclose(got, expected, rtol=1e-3, atol=1e-4 * np.abs(expected).max(), err_msg=output)
         assert torch_cases.error(got, expected) <= LIMIT, output
 
 
 @pytest.mark.shared
-def test_every_original_case_is_covered():
-    if not torch_cases.SHARED.is_dir():
-        pytest.skip("../shared/golden is absent")
-    assert {path.stem for path in torch_cases.SHARED.glob("*.json")} == set(CASES)
+def test_every_original_case_is_covered(shared):
+    assert {path.stem for path in (shared / "golden").glob("*.json")} == set(CASES)

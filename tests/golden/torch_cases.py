@@ -22,7 +22,6 @@ from faceworks.convert.torch_state import torch_state
 from faceworks.runtime import SessionOptions, open_file
 
 SEED = 11
-SHARED = Path(__file__).resolve().parents[3] / "shared" / "golden"
 
 
 def fill(name: str, shape: tuple[int, ...], seed: int = SEED) -> np.ndarray:

@@ -108,10 +108,7 @@ def fit(network: Any, state: Mapping[str, Any], where: str, ignore: Sequence[str
     ]
     if any(problems):
         raise ConversionError(f"{where}: the file does not fit the network; {'; '.join(filter(None, problems))}")
-    tensors = {}
-    for name, value in present.items():
-        if not _counter(name):
-            tensors[name] = torch.from_numpy(np.array(value, dtype=np.float32))
+    tensors = {name: torch.from_numpy(np.array(value, dtype=np.float32)) for name, value in present.items() if not _counter(name)}
     network.load_state_dict(tensors, strict=False)
 
 
@@ -138,12 +135,7 @@ def export(
     """
     torch = require("torch", "torch", "exporting a network")
     network.eval()
-    example = torch.zeros((2, *shape), dtype=torch.float32)
-    with torch.no_grad():
-        result = network(example)
-    count = len(result) if isinstance(result, tuple) else 1
-    if count != len(names):
-        raise ConversionError(f"the network gives {count} outputs, the card names {len(names)}: {', '.join(names)}")
+    example = torch.zeros((2 if current else 1, *shape), dtype=torch.float32)
     axes = {0: "batch", 2: "height", 3: "width"} if free_sizes else {0: "batch"}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # tracing and deprecation notes of torch that a user can do nothing about
@@ -153,25 +145,31 @@ def export(
                 network,
                 (example,),
                 input_names=["input"],
-                output_names=list(names),
-                dynamic_shapes=({axis: torch.export.Dim.DYNAMIC for axis in axes},),
+                dynamic_shapes=(dict.fromkeys(axes, torch.export.Dim.DYNAMIC),),
                 opset_version=18,
                 dynamo=True,
                 verbose=False,
             )
-            return program.model_proto
-        buffer = io.BytesIO()
-        torch.onnx.export(
-            network,
-            (example,),
-            buffer,
-            input_names=["input"],
-            output_names=list(names),
-            dynamic_axes={"input": axes, **{name: {0: "batch", **({1: f"{name}_1"} if free_sizes else {})} for name in names}},
-            opset_version=OPSET,
-            dynamo=False,
-        )
-    return onnx.load_from_string(buffer.getvalue())
+            model = program.model_proto
+        else:
+            buffer = io.BytesIO()
+            torch.onnx.export(
+                network,
+                (example,),
+                buffer,
+                input_names=["input"],
+                dynamic_axes={"input": axes},
+                opset_version=OPSET,
+                dynamo=False,
+            )
+            model = onnx.load_from_string(buffer.getvalue())
+    if len(model.graph.output) != len(names):
+        raise ConversionError(f"the network gives {len(model.graph.output)} outputs, the card names {len(names)}: {', '.join(names)}")
+    graph.name_outputs(model, names)
+    for item in model.graph.output:
+        if item.type.tensor_type.shape.dim:
+            item.type.tensor_type.shape.dim[0].dim_param = "batch"
+    return model
 
 
 def torch_state(source: Source) -> bytes:

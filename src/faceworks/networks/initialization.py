@@ -17,7 +17,7 @@ def _norms(module: Any) -> None:
 
 
 def he(network: Any, slope: float = 0.0) -> None:
-    """He et al. 2015 (https://arxiv.org/abs/1502.01852), eq. 14: normal with variance 2 / ((1 + slope²) · fan out) for convolutions and linear layers."""
+    """He et al. 2015 (https://arxiv.org/abs/1502.01852), eq. 14: normal with variance 2 / ((1 + slope²) · fan out), biases 0."""
     for module in network.modules():
         _norms(module)
         if isinstance(module, (nn.Conv2d, nn.Linear)):
