@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-pytest.importorskip("torch")
-
 from faceworks import settings
 from golden import torch_cases
+
+pytest.importorskip("torch")
 
 CASES = torch_cases.CASES
 FIGURES = Path(__file__).with_name("torch_networks.json")
