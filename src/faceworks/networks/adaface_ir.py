@@ -64,6 +64,7 @@ class AdaFaceIR(nn.Module):
         he(self)
 
     def forward(self, x: Any) -> Any:
+        """Feature (N, dim) of length 1 and norm (N, 1), or their product (N, dim) where `raw`."""
         x = self.output_layer(self.body(self.input_layer(x)))
         if self.raw:
             return x

@@ -110,6 +110,7 @@ class EmoNet(nn.Module):
         he(self)
 
     def forward(self, x: Any) -> tuple[Any, ...]:
+        """Logits (N, classes), valence (N,), arousal (N,), and heatmaps (N, 68, 64, 64) where asked for."""
         x = torch.relu(self.bn1(self.conv1(x)))
         x = nn.functional.max_pool2d(self.conv2(x), 2)
         trunk = self.conv4(self.conv3(x))

@@ -126,6 +126,7 @@ class InceptionResnetV1(nn.Module):
         he(self)
 
     def forward(self, x: Any) -> Any:
+        """Embeddings (N, dim) of length 1, or logits (N, classes) where `classify`."""
         x = self.conv2d_2b(self.conv2d_2a(self.conv2d_1a(x)))
         x = self.conv2d_3b(nn.functional.max_pool2d(x, 3, 2))
         x = self.conv2d_4b(self.conv2d_4a(x))

@@ -86,6 +86,7 @@ class IResNet(nn.Module):
         self.features.weight.requires_grad_(False)
 
     def forward(self, x: Any) -> Any:
+        """Features (N, dim), not normalized."""
         x = self.prelu(self.bn1(self.conv1(x)))
         x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
         return self.features(self.fc(torch.flatten(self.dropout(self.bn2(x)), 1)))

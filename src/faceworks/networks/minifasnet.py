@@ -104,6 +104,7 @@ class MiniFASNet(nn.Module):
         he(self, slope=0.25)
 
     def forward(self, x: Any) -> Any:
+        """Logits (N, classes)."""
         x = self.conv_23(self.conv2_dw(self.conv1(x)))
         x = self.conv_34(self.conv_3(x))
         x = self.conv_45(self.conv_4(x))

@@ -91,5 +91,6 @@ class MobileFaceNet(nn.Module):
         he(self, slope=0.25)
 
     def forward(self, x: Any) -> Any:
+        """Features (N, dim), not normalized."""
         x = self.conv2(self.blocks(self.dw_conv1(self.conv1(x))))
         return torch.flatten(self.linear1(self.linear7(x)), 1)

@@ -158,6 +158,7 @@ class RetinaFace(nn.Module):
             nn.init.normal_(head.conv1x1.weight, std=0.01)
 
     def forward(self, x: Any) -> tuple[Any, Any, Any]:
+        """Box deltas (N, A, 4), classes (N, A, 2), landmark deltas (N, A, 10)."""
         one, two, three = self.fpn(self.body(x))
         maps = (self.ssh1(one), self.ssh2(two), self.ssh3(three))
         boxes, classes, points = (
