@@ -16,6 +16,8 @@ from ..types import Face, ImageArray
 __all__ = ["ADAPTERS", "Detector", "load_detector"]
 
 ADAPTERS = {
+    "dlib_hog": "faceworks.detect.dlib_hog:DlibHog",
+    "mmod": "faceworks.detect.mmod:Mmod",
     "yunet": "faceworks.detect.yunet:Yunet",
 }
 
