@@ -25,6 +25,7 @@ CONVERTERS = {
     "dlib_resnet": "faceworks.convert.dlib:resnet",
     "dlib_shape": "faceworks.convert.dlib_shape:shape_predictor",
     "fold": "faceworks.convert.fold:fold",
+    "torch_state": "faceworks.convert.torch_state:torch_state",
 }
 
 

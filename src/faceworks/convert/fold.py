@@ -7,11 +7,8 @@ published), removes Dropout, rewrites PReLU into operators that keep the blocked
 
 from __future__ import annotations
 
-import onnx
-from google.protobuf.message import DecodeError
-
 from ..errors import ConversionError
-from . import Source, graph
+from . import Source
 
 __all__ = ["VERSION", "fold"]
 
@@ -20,6 +17,11 @@ VERSION = 1
 
 def fold(source: Source) -> bytes:
     """Rewrite the graph. Options: `free_sizes`, `prelu` (default true: rewrite PReLU), `batch` (default true: free the batch axis)."""
+    import onnx  # here and not above: the version is asked for at every start, onnx is not
+    from google.protobuf.message import DecodeError
+
+    from . import graph
+
     try:
         model = onnx.load_from_string(source.path.read_bytes())
     except DecodeError as error:
