@@ -136,10 +136,11 @@ def fit_pose(landmarks: Landmarks | None) -> Pose:
     for _ in range(3):
         head = _adapt(points, rotation, scale, offset)
         rotation, scale, offset = _camera(head, points)
+    # rotation = roll about z · pitch about x · yaw about y
     angles = [
-        np.arctan2(rotation[0, 2], rotation[2, 2]),
-        np.arctan2(rotation[1, 2], np.hypot(rotation[0, 2], rotation[2, 2])),
-        np.arctan2(rotation[1, 0], rotation[1, 1]),
+        np.arctan2(-rotation[2, 0], rotation[2, 2]),
+        np.arctan2(-rotation[2, 1], np.hypot(rotation[2, 0], rotation[2, 2])),
+        np.arctan2(-rotation[0, 1], rotation[1, 1]),
     ]
     yaw, pitch, roll = (float(np.degrees(angle)) for angle in angles)
     return Pose(rotation, scale, offset, head, yaw, pitch, roll)
