@@ -2,8 +2,8 @@
 
     python bench/dlib_speed.py [--threads 2] [--rounds 15] [--out docs/benchmarks-dlib.md]
 
-Both sides take turns, so that what else the machine does falls on both; medians are compared, the lowest times stand beside them. Each side does all
-of its work: ours includes making tensors, the pyramid and suppression. The wheel on PyPI is built without BLAS and runs in one thread; a dlib built with
+Both sides take turns, so that what else the machine does falls on both; medians are compared, the lowest times stand beside them. Each side
+does all of its work: ours includes making tensors, the pyramid and suppression. The wheel on PyPI is built without BLAS and runs in one thread; a dlib built with
 OpenBLAS is some seven times faster (ResNet) and 2.4 times faster (MMOD): say both when you quote the ratio.
 """
 
@@ -82,7 +82,8 @@ def main() -> None:
         print(f"largest difference of a vector's number: {one:.1e}", flush=True)
     load = os.getloadavg()[0]
     head = [
-        f"Python {platform.python_version()}, dlib {dlib.__version__} (wheel dlib-bin, no BLAS, one thread), {os.cpu_count()} cores, load {load:.1f}.",
+        f"Python {platform.python_version()}, dlib {dlib.__version__} (wheel dlib-bin, no BLAS, one thread), {os.cpu_count()} cores,",
+        f"load average {load:.1f} at the end of the run.",
         "Milliseconds, median (lowest).",
         "",
         "| work | our threads | faceworks | dlib wheel | ratio of medians (of lowest) |",
