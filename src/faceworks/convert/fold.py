@@ -15,7 +15,7 @@ from . import Source, graph
 
 __all__ = ["VERSION", "fold"]
 
-VERSION = 1
+VERSION = 2
 
 
 def fold(source: Source) -> bytes:

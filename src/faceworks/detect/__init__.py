@@ -16,6 +16,8 @@ from ..types import Face, ImageArray
 __all__ = ["ADAPTERS", "Detector", "load_detector"]
 
 ADAPTERS = {
+    "retinaface": "faceworks.detect.retinaface:Retinaface",
+    "scrfd": "faceworks.detect.scrfd:Scrfd",
     "yunet": "faceworks.detect.yunet:Yunet",
 }
 
