@@ -22,6 +22,7 @@ __all__ = ["CONVERTERS", "Source", "converted_path", "prepare", "version"]
 
 CONVERTERS = {
     "fold": "faceworks.convert.fold:fold",
+    "mtcnn": "faceworks.convert.mtcnn:mtcnn",
 }
 
 

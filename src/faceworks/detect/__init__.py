@@ -16,6 +16,7 @@ from ..types import Face, ImageArray
 __all__ = ["ADAPTERS", "Detector", "load_detector"]
 
 ADAPTERS = {
+    "mtcnn": "faceworks.detect.mtcnn:Mtcnn",
     "retinaface": "faceworks.detect.retinaface:Retinaface",
     "scrfd": "faceworks.detect.scrfd:Scrfd",
     "yunet": "faceworks.detect.yunet:Yunet",
