@@ -41,11 +41,13 @@ class _Smooth:
         """TensorFlow's crop_and_resize: samples from edge to edge of the box, bilinear, 0 (gray) outside the picture."""
         height, width = self.pixels.shape[:2]
         out = np.empty((len(boxes), 3, side, side), np.float32)
-        steps = np.arange(side) / (side - 1)
-        shrink = np.array([(width - 1) / width, (height - 1) / height])  # coordinates were divided by the size and are multiplied by size − 1
-        for target, box in zip(out, boxes, strict=True):
-            start, stop = box[:2] * shrink, box[2:] * shrink
-            x, y = (start[axis] + steps * (stop[axis] - start[axis]) for axis in (0, 1))
+        steps = np.arange(side, dtype=np.float32)
+        # in float32, operation by operation: whether a sample on the border is in or out decides over its row
+        share = (boxes / np.tile([width, height], 2)).astype(np.float32)
+        last = np.array([width - 1, height - 1], np.float32)
+        start, pitch = share[:, :2] * last, (share[:, 2:] - share[:, :2]) * last / np.float32(side - 1)
+        for index, target in enumerate(out):
+            x, y = (start[index, axis] + steps * pitch[index, axis] for axis in (0, 1))
             (x0, x1, u), (y0, y1, v) = _neighbors(x, width), _neighbors(y, height)
             rows = self.pixels[y0] * (1 - v)[:, None, None] + self.pixels[y1] * v[:, None, None]
             patch = rows[:, x0] * (1 - u)[:, None] + rows[:, x1] * u[:, None]
@@ -54,7 +56,7 @@ class _Smooth:
         return out
 
 
-def _neighbors(places: NDArray[np.float64], count: int) -> tuple[NDArray[np.intp], NDArray[np.intp], FloatArray]:
+def _neighbors(places: FloatArray, count: int) -> tuple[NDArray[np.intp], NDArray[np.intp], FloatArray]:
     inside = np.clip(places, 0, count - 1)
     low = np.floor(inside).astype(np.intp)
     return low, np.minimum(low + 1, count - 1), (inside - low).astype(np.float32)
@@ -132,7 +134,7 @@ def _squared(found: Candidates) -> Candidates:
 
 def _ranked(found: Candidates, overlap: float, smaller: bool = False) -> Candidates:
     """Rows that no better row of the same picture overlaps by more than `overlap` (of the union, or of the smaller box), best first."""
-    order = np.argsort(-found.scores, kind="stable")
+    order = np.argsort(found.scores.astype(np.float64))[::-1]  # the package's own way: it decides between windows whose scores round to 1
     kept = [np.zeros(0, np.intp)]
     for index in np.unique(found.picture):
         rows = order[found.picture[order] == index]
