@@ -21,6 +21,7 @@ from ..errors import CardError, ConversionError, FaceworksError
 __all__ = ["CONVERTERS", "Source", "converted_path", "prepare", "version"]
 
 CONVERTERS = {
+    "caffe": "faceworks.convert.caffe:caffe",
     "fold": "faceworks.convert.fold:fold",
     "mtcnn": "faceworks.convert.mtcnn:mtcnn",
 }

@@ -21,7 +21,7 @@ from . import Source, graph
 
 __all__ = ["VERSION", "mtcnn"]
 
-VERSION = 1
+VERSION = 2
 
 Array = NDArray[Any]
 
@@ -149,14 +149,14 @@ def _build(weights: Mapping[str, Array], role: str) -> Any:
 
 
 def mtcnn(source: Source) -> bytes:
-    """Build the graph of the file's role (pnet, rnet, onet). Option: `prelu` (default false: rewrite PReLU as `fold` does)."""
+    """Build the graph of the file's role (pnet, rnet, onet). Option: `prelu` (default true: rewrite PReLU as `fold` does)."""
     role = source.file.role
     if role not in _NETWORKS:
         raise ConversionError(f"{source.card.name}: a file of MTCNN has the role pnet, rnet or onet, not {role!r}")
     tensors = assets.read_tensors(source.path)
     weights = _from_torch(tensors, role) if isinstance(tensors, Mapping) else _from_keras(tensors, role)
     model = _build(weights, role)
-    if source.option("prelu", False):
+    if source.option("prelu", True):
         graph.rewrite_prelu(model)
     onnx.checker.check_model(model)
     return graph.serialize(model, f"{source.card.name} {role}")

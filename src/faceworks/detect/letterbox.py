@@ -34,15 +34,19 @@ def batches(images: Sequence[ImageArray], spec: InputSpec, free: bool, limit: in
     """Shrink each picture to fit the card's input (never enlarge), group equal tensor sizes, and make tensors of at most `limit` pictures.
 
     With `free` the tensor is only as large as the shrunk picture, rounded up to the card's `multiple`: the size depends on the picture alone, so
-    that a picture's answer is the same in any batch. Otherwise every tensor has the card's size.
+    that a picture's answer is the same in any batch. Otherwise every tensor has the card's size. A card with `crop = "whole"` stretches every
+    picture to its size, and its coordinates are shares of the sides: they count from the picture's edge, without a half-pixel shift.
     """
     groups: dict[tuple[int, int], list[tuple[int, ImageArray, NDArray[np.float64]]]] = {}
     target = (spec.size[0], spec.size[1])
     for index, picture in enumerate(images):
-        size = picture.shape[:2]
-        forward = geometry.letterbox_matrix(size, target)
-        fitted = (round(size[0] * forward[1, 1]) or 1, round(size[1] * forward[0, 0]) or 1)
-        shrunk = picture if fitted == size else image.resize(picture, fitted)
+        size = (picture.shape[0], picture.shape[1])
+        if spec.crop == "whole":
+            forward, fitted = np.array([[target[1] / size[1], 0, 0], [0, target[0] / size[0], 0]]), target
+        else:
+            forward = geometry.letterbox_matrix(size, target)
+            fitted = (round(size[0] * forward[1, 1]) or 1, round(size[1] * forward[0, 0]) or 1)
+        shrunk = picture if fitted == size else image.resize(picture, fitted, "linear" if spec.crop == "whole" else None)
         groups.setdefault(bucket(fitted, spec.multiple) if free else target, []).append((index, shrunk, geometry.invert(forward)))
     for tensor, members in groups.items():
         for start in range(0, len(members), limit):

@@ -24,6 +24,9 @@ from .letterbox import check_min_score, faces_from
 
 __all__ = ["Candidates", "Decode", "Mtcnn", "Rules", "Sampler", "pick"]
 
+_CHUNK = {"rnet": 16, "onet": 8}
+"""Crops in one run: what the processor's cache holds is run up to four times faster, per crop, than hundreds at once."""
+
 
 @dataclass(frozen=True, slots=True)
 class Decode:
@@ -137,9 +140,9 @@ class Mtcnn:
         samplers = [rules.sampler(picture, self._input) for picture in pictures]
         proposals = rules.merge(self._proposals(samplers, sizes), decode)
         candidates, crops = self._crops(proposals, samplers, sizes, "rnet")
-        candidates = rules.refine(candidates, run_batched(self._rnet, crops, limit=512)[0], decode)
+        candidates = rules.refine(candidates, run_batched(self._rnet, crops, limit=_CHUNK["rnet"])[0], decode)
         candidates, crops = self._crops(candidates, samplers, sizes, "onet")
-        return rules.finish(candidates, run_batched(self._onet, crops, limit=512)[0], decode, sizes, self._min_score)
+        return rules.finish(candidates, run_batched(self._onet, crops, limit=_CHUNK["onet"])[0], decode, sizes, self._min_score)
 
     def _proposals(self, samplers: Sequence[Sampler], sizes: Sequence[tuple[int, int]]) -> list[Candidates]:
         """Every picture at every level through the P-Net; pictures of one size run together."""
