@@ -61,7 +61,7 @@ def _factor(template: str) -> float:
         factor = float(text or "1")
     except ValueError:
         factor = -1.0
-    if factor <= 0:
+    if not 0 < factor < float("inf"):
         raise ConfigError(f"crop {template!r}: the factor must be a positive number")
     return factor
 

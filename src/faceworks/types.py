@@ -78,6 +78,11 @@ def _set(instance: object, name: str, value: object) -> None:
     object.__setattr__(instance, name, value)
 
 
+def _rebuild(value: Any) -> tuple[type, tuple[Any, ...]]:
+    """`__reduce__` of values that hold arrays: a pickle or deep copy goes through the constructor, since a copied array would be writable."""
+    return type(value), tuple(getattr(value, item.name) for item in dataclasses.fields(value))
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Landmarks:
     """Points of one face.
@@ -91,6 +96,8 @@ class Landmarks:
     points: FloatArray
     scheme: Scheme = "arcface5"
     scores: FloatArray | None = None
+
+    __reduce__ = _rebuild
 
     def __post_init__(self) -> None:
         if self.scheme not in SCHEMES:
@@ -118,6 +125,8 @@ class Face:
     landmarks: Landmarks | None = None
     detector: str = ""
     found_by: str = ""
+
+    __reduce__ = _rebuild
 
     def __post_init__(self) -> None:
         _set(self, "box", frozen(self.box, np.float32, (4,), "a face box"))
@@ -154,6 +163,8 @@ class Crop:
     pixels: ImageArray
     matrix: NDArray[np.float64]
     template: str
+
+    __reduce__ = _rebuild
 
     def __post_init__(self) -> None:
         pixels = np.asarray(self.pixels)
@@ -197,6 +208,8 @@ class Embedding:
     vector: FloatArray
     norm: float | None
     model: str
+
+    __reduce__ = _rebuild
 
     def __post_init__(self) -> None:
         _set(self, "vector", frozen(self.vector, np.float32, (None,), "an embedding"))

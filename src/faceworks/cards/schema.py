@@ -7,6 +7,7 @@ from them.
 from __future__ import annotations
 
 import dataclasses
+import math
 import tomllib
 import types
 import typing
@@ -209,6 +210,8 @@ def _convert(value: Any, wanted: Any, where: str) -> Any:
         return float(value)
     if not isinstance(value, wanted) or (wanted is int and isinstance(value, bool)):
         raise CardError(f"{where}: must be {wanted.__name__}, got {type(value).__name__} ({value!r})")
+    if wanted is float and not math.isfinite(value):
+        raise CardError(f"{where}: must be a finite number, got {value!r}")
     return value
 
 

@@ -97,7 +97,7 @@ def prepare(card: Card, role: str = "model") -> Path:
         raise ConversionError(
             f"{card.name}: the file {source.path.name} cannot be converted by {version(file)}: {type(error).__name__}: {error}"
         ) from error
-    assets.atomic_write(target, data)
+    assets.atomic_write(target, lambda out: out.write(data))
     return target
 
 

@@ -156,26 +156,26 @@ def rewrite_prelu(model: Model) -> int:
 def dynamic_batch(model: Model) -> bool:
     """Free the first axis of all inputs and outputs; constant Reshape targets that begin with 1 keep the input's batch instead.
 
-    Returns False, and changes nothing, where a Reshape would mix pictures (its target does not begin with the batch).
+    Returns False, and changes nothing, where a Reshape would mix pictures: its result must have one row a picture.
     """
-    values = {item.name: item for item in model.graph.initializer}
-    targets = []
-    for node in model.graph.node:
-        if node.op_type == "Reshape" and node.input[1] in values:
-            shape = numpy_helper.to_array(values[node.input[1]])
-            if shape[0] not in (0, 1, -1) or (shape[0] == -1 and len(shape) > 1 and -1 in shape[1:]):
-                return False
-            if shape[0] == 1:
-                targets.append(node.input[1])
-    for name in set(targets):
-        shape = numpy_helper.to_array(values[name]).copy()
-        shape[0] = 0
-        values[name].CopyFrom(numpy_helper.from_array(shape, name))
-    for item in [*model.graph.input, *model.graph.output]:
-        dims = item.type.tensor_type.shape.dim
-        if dims:
-            dims[0].dim_param = "batch"
-    del model.graph.value_info[:]
+    freed = onnx.ModelProto()
+    freed.CopyFrom(model)
+    values = {item.name: item for item in freed.graph.initializer}
+    reshapes = [node for node in freed.graph.node if node.op_type == "Reshape" and node.input[1] in values]
+    shapes = {node.input[1]: numpy_helper.to_array(values[node.input[1]]).copy() for node in reshapes}
+    if any(shape[0] not in (0, 1, -1) for shape in shapes.values()):
+        return False
+    for name, shape in shapes.items():
+        if shape[0] == 1:
+            shape[0] = 0
+            values[name].CopyFrom(numpy_helper.from_array(shape, name))
+    del freed.graph.value_info[:]
+    # a target that begins with -1 is the batch axis only where the other sides hold exactly one picture
+    joined = [node.output[0] for node in reshapes if shapes[node.input[1]][0] == -1]
+    if any(_rows(freed, pictures, joined) != [pictures] * len(joined) for pictures in (1, 2) if joined):
+        return False
+    _set_batch(freed, None)
+    model.CopyFrom(freed)
     return True
 
 
@@ -199,6 +199,27 @@ def _scale_by_factors(model: Model) -> None:
         model.graph.initializer.append(numpy_helper.from_array(factors, f"{node.output[0]}/factors"))
         node.input[2] = f"{node.output[0]}/factors"
         del node.input[3:]
+
+
+def _set_batch(model: Model, pictures: int | None) -> None:
+    for item in [*model.graph.input, *([] if pictures else model.graph.output)]:
+        dims = item.type.tensor_type.shape.dim
+        if dims and pictures:
+            dims[0].dim_value = pictures
+        elif dims:
+            dims[0].dim_param = "batch"
+
+
+def _rows(model: Model, pictures: int, names: list[str]) -> list[int | None]:
+    """Length of the first axis of some tensors when the batch holds that many pictures, by onnx's shape inference; None where it cannot tell."""
+    probe = onnx.ModelProto()
+    probe.CopyFrom(model)
+    _set_batch(probe, pictures)
+    for item in probe.graph.output:
+        item.type.tensor_type.ClearField("shape")
+    inferred = onnx.shape_inference.infer_shapes(probe, data_prop=True)
+    known = {item.name: item.type.tensor_type.shape.dim for item in [*inferred.graph.value_info, *inferred.graph.output]}
+    return [known[name][0].dim_value or None if known.get(name) else None for name in names]
 
 
 def free_sizes(model: Model) -> None:

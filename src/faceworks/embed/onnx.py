@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..cards import Card
-from ..errors import CardError
+from ..errors import CardError, InputError
 from ..runtime import SessionOptions, open_session, run_batched, to_blob
 from ..types import FloatArray, View
 
@@ -30,7 +30,15 @@ class OnnxEmbedder:
         assert self._output is not None
         if not views:
             return np.zeros((0, self._output.dim), np.float32), np.zeros(0, np.float32)
-        blob = to_blob([view.crops[0].pixels for view in views], self._input)
+        crops = [view.crops[0].pixels for view in views]
+        for pixels in crops:
+            if self._input.size and pixels.shape[:2] != self._input.size:
+                height, width = self._input.size
+                raise InputError(
+                    f"{self.card.name} takes crops of {height}x{width}, got {pixels.shape[0]}x{pixels.shape[1]}; "
+                    f"cut them with align.crop(picture, face, {self._input.crop!r}, ({height}, {width}))"
+                )
+        blob = to_blob(crops, self._input)
         names = [self._output.tensor] if self._output.tensor else None
         vectors = run_batched(self._session, blob, outputs=names)[0].reshape(len(views), -1)
         if vectors.shape[1] != self._output.dim:

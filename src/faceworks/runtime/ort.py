@@ -21,7 +21,7 @@ import onnxruntime
 
 from .. import assets, convert, settings
 from ..cards import Card
-from ..errors import ConfigError, DeviceUnavailable, ModelError
+from ..errors import AssetUnavailable, ConfigError, DeviceUnavailable, ModelError
 from ..types import FloatArray
 
 __all__ = ["DEVICES", "Session", "SessionOptions", "open_file", "open_session"]
@@ -115,8 +115,11 @@ def _open_cpu(path: Path, threads: int) -> Any:
     """Open on the CPU through a cached optimized graph: optimizing at every start costs more than reading the result."""
     stat = path.stat()
     key = f"{path.name}|{stat.st_size}|{stat.st_mtime_ns}|{onnxruntime.__version__}|CPU|{_cpu_flags()}"
-    cached = assets.cache_folder("optimized") / f"{path.stem[:48]}-{hashlib.sha256(key.encode()).hexdigest()[:16]}.onnx"
     options = _options(threads)
+    try:
+        cached = assets.cache_folder("optimized") / f"{path.stem[:48]}-{hashlib.sha256(key.encode()).hexdigest()[:16]}.onnx"
+    except AssetUnavailable:  # a cache that cannot be written must not stop the work
+        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     if cached.is_file():
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
         try:
@@ -177,7 +180,8 @@ def open_session(card: Card, role: str = "model", options: SessionOptions | None
     """The session of one of a card's files; fetched, converted and opened once per process and options, then shared."""
     options = options or SessionOptions()
     path = convert.prepare(card, role)
-    key = (str(path), options)
+    file = card.file_for(role)
+    key = (str(path) if file.convert else file.sha256 or file.git_blob or str(path), options)
     with _lock:
         if key in _sessions:
             return _sessions[key]

@@ -1,0 +1,106 @@
+"""faceworks detect PATH…"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .options import common, detector_options, make_spec, save_option
+from .output import box_text, faces_entry, note, print_json, print_table
+
+if TYPE_CHECKING:
+    from ..batch import Item
+    from ..types import Face
+
+__all__ = ["complain", "detect", "picture_targets", "run_over", "save_pictures"]
+
+
+@click.command(short_help="Find the faces in pictures.")
+@click.argument("paths", metavar="PATH…", nargs=-1, required=True, type=click.Path())
+@click.option("--all", "select", flag_value="all", help="Every face of a picture (the default; the contrary of --select largest).")
+@detector_options
+@save_option
+@common
+def detect(paths: tuple[str, ...], save: str | None, as_json: bool, quiet: bool, **options: Any) -> int:
+    """Find the faces in pictures; PATH is a picture, a folder, or a quoted glob.
+
+    Boxes are x1,y1 x2,y2 in pixels of the picture, y down. A picture without a face is an answer, not an error. A picture that cannot be read is
+    named on stderr, the others are done, and the exit code is 2. With several pictures --save names a folder.
+    """
+    spec = make_spec(options, select="all", on_no_face="empty")
+    from ..api import get_pipeline
+
+    items = run_over(get_pipeline(spec).find, paths, quiet)
+    if save is not None:
+        save_pictures(save, items, lambda item: item.result)
+    if as_json:
+        print_json([faces_entry(item.source, item.result or [], item.error) for item in items])
+    elif quiet:
+        for item in items:
+            click.echo(f"{item.source}\t{'error' if item.error else len(item.result)}")
+    else:
+        print_table(["picture", ">face", ">box x1,y1 x2,y2", ">score"], [row for item in items if not item.error for row in _rows(item)])
+        faces = sum(len(item.result or []) for item in items)
+        click.echo(f"{faces} face{'s' * (faces != 1)} in {len(items)} picture{'s' * (len(items) != 1)}; detector {spec.detector}")
+    return complain(items)
+
+
+def _rows(item: Item) -> list[tuple[str, str, str, str]]:
+    faces: Sequence[Face] = item.result
+    if not faces:
+        return [(str(item.source), "-", "no face found", "-")]
+    return [(str(item.source), str(number), box_text(face), f"{face.score:.3f}") for number, face in enumerate(faces, start=1)]
+
+
+def run_over(function: Callable[[Sequence[Any]], list[Any]], paths: Sequence[str], quiet: bool) -> list[Item]:
+    """Expand paths and run a function over the pictures, with a progress bar when a person looks at it."""
+    from ..batch import expand, map_images
+
+    sources = expand(paths)
+    return list(map_images(function, sources, batch_size=8 if len(sources) > 1 else 1, progress=not quiet and len(sources) > 8))
+
+
+def complain(items: Sequence[Item]) -> int:
+    """Name every picture that could not be used, on stderr; the exit code."""
+    for item in items:
+        if item.error is not None:
+            name = str(item.source)
+            note(f"error: {item.error}" if name in str(item.error) else f"error: {name}: {item.error}")
+    return 2 if any(item.error is not None for item in items) else 0
+
+
+def picture_targets(save: str, sources: Sequence[Any]) -> list[Path]:
+    """Where the drawn pictures go: the file itself for one picture, else one name each in the folder, numbered where two pictures share a name."""
+    from ..errors import ConfigError
+
+    target = Path(save)
+    if len(sources) == 1 and target.suffix:
+        return [target]
+    if len(sources) > 1 and target.suffix and not target.is_dir():
+        raise ConfigError(f"--save {save}: {len(sources)} pictures need a folder, not one file")
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"--save {save}: {error.strerror or error}") from error
+    names: list[str] = []
+    for source in sources:
+        stem, number = Path(source).stem, 1
+        while f"{stem}{f'-{number}' * (number > 1)}.png" in names:
+            number += 1
+        names.append(f"{stem}{f'-{number}' * (number > 1)}.png")
+    return [target / name for name in names]
+
+
+def save_pictures(save: str, items: Sequence[Item], faces_of: Callable[[Item], Sequence[Face]]) -> None:
+    """Draw the faces of each picture that could be used, and write it."""
+    from .. import image
+    from ..draw import draw
+
+    done = [item for item in items if item.error is None]
+    for item, path in zip(done, picture_targets(save, [item.source for item in done]) if done else [], strict=True):
+        faces = faces_of(item)
+        labels = [f"{number}: {face.score:.2f}" for number, face in enumerate(faces, start=1)]
+        image.save(path, draw(image.load(item.source), faces, labels))

@@ -1,0 +1,223 @@
+"""faceworks models list | show | pull | verify | where"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .options import as_json as json_option
+from .options import common, debug
+from .options import quiet as quiet_option
+from .output import note, print_facts, print_json, print_table
+
+if TYPE_CHECKING:
+    from ..cards import Card
+
+__all__ = ["models"]
+
+ORDER = ("ready", "pull", "manual")
+WORDS = {"ready": "ready", "pull": "to fetch", "manual": "by hand"}
+
+
+@click.group(short_help="The model catalog: list, show, pull, verify, where.")
+@debug
+def models() -> None:
+    """The model catalog: every model with its license, source and checksum.
+
+    A model is ready when its files lie in the cache or in a mirror folder; others are fetched when they are first needed, or by `models pull`.
+    """
+
+
+def status(card: Card) -> str:
+    """The worst status of a card's files; a model that is pure code is ready."""
+    from .. import assets
+
+    return max((assets.status(file) for file in card.file), key=ORDER.index, default="ready")
+
+
+def defaults() -> tuple[str, ...]:
+    """Names of the models that are used when none is named."""
+    from ..pipeline import PipelineSpec
+
+    spec = PipelineSpec()
+    return (spec.detector, spec.embedder)
+
+
+def entry(card: Card, usual: tuple[str, ...]) -> dict[str, Any]:
+    """A line of `models list --json`."""
+    return {
+        "name": card.name,
+        "task": card.task,
+        "status": status(card),
+        "default": card.name in usual,
+        "license": card.license,
+        "reliability": card.reliability,
+        "summary": card.summary,
+    }
+
+
+@models.command(name="list", short_help="All models, those that are ready first.")
+@click.option("--task", type=click.Choice(["detect", "landmark", "embed", "attribute", "data"]), help="Only one task (data: sample pictures).")
+@click.option("--license", "license_", type=click.Choice(["any", "commercial"]), default="any", help='"commercial" leaves out what forbids it.')
+@common
+def list_(task: str | None, license_: str, as_json: bool, quiet: bool) -> int:
+    """List all models, those that are ready first. A star marks what is used when no model is named."""
+    from .. import cards
+
+    usual = defaults()
+    found = [cards.get(name) for name in cards.names(task) if task or cards.get(name).task != "data"]
+    rows = [entry(card, usual) for card in found if license_ == "any" or card.license.commercial_use]
+    rows.sort(key=lambda row: (ORDER.index(row["status"]), cards.TASKS.index(row["task"]), row["name"]))
+    if as_json:
+        print_json(rows)
+    elif quiet:
+        for row in rows:
+            click.echo(row["name"])
+    else:
+        columns = ("name", "task", "status", "license of the weights", "commercial", "reliability", "what it is")
+        print_table(columns, [_row(row) for row in rows])
+    return 0
+
+
+def _row(row: dict[str, Any]) -> tuple[str, ...]:
+    name = f"{row['name']} *" if row["default"] else row["name"]
+    commercial = "yes" if row["license"].commercial_use else "no"
+    return (name, row["task"], WORDS[row["status"]], row["license"].weights, commercial, row["reliability"], row["summary"])
+
+
+@models.command(short_help="Everything about one model.")
+@click.argument("name")
+@json_option
+@debug
+def show(name: str, as_json: bool) -> int:
+    """Show a model's card: license, paper, files with sources and checksums, inputs, thresholds and published figures."""
+    from .. import assets, cards
+    from ..types import to_dict
+
+    card = cards.get(name)
+    if as_json:
+        whole = to_dict(card)
+        for item, file in zip(whole["file"], card.file, strict=True):
+            item["from"] = item.pop("from_")
+            item["status"] = assets.status(file)
+        print_json(whole | {"status": status(card)})
+        return 0
+    rows = [("summary", card.summary), ("task", f"{card.task}, adapter {card.adapter}"), ("paper", card.paper), ("code", card.code)]
+    commercial = "commercial use allowed" if card.license.commercial_use else "no commercial use"
+    rows.append(
+        ("license", f"weights: {card.license.weights}, {commercial}; code: {card.license.code}" + f"; {card.license.note}" * bool(card.license.note))
+    )
+    rows += [("reliability", card.reliability), ("status", WORDS[status(card)])]
+    for file in card.file:
+        digest = file.sha256 or (f"git-blob {file.git_blob}" if file.git_blob else "pinned at first use")
+        rows.append(
+            (
+                f"file {file.role}",
+                f"{WORDS[assets.status(file)]}; {file.bytes} bytes; sha256 {digest}" + f"; made ready by {file.convert}" * bool(file.convert),
+            )
+        )
+        rows += [("", f"from {source}") for source in file.from_]
+    for view in card.input:
+        size = "x".join(str(side) for side in view.size) or "any size"
+        rows.append((f"input {view.role}", f"{view.crop}, {size}, {view.color} {view.layout}, mean {list(view.mean)}, std {list(view.std)}"))
+    rows += [("threshold", f"{item.metric} {item.kind} {item.value:g}, from: {item.source}") for item in card.threshold]
+    rows += [("published", f"{item.dataset}, {item.metric}: {item.value:g} ({item.source})") for item in card.published]
+    rows += [("notes", card.notes)] * bool(card.notes) + [("credits", card.attribution.strip())] * bool(card.attribution)
+    print_facts(rows, card.name)
+    return 0
+
+
+@models.command(short_help="Fetch models now, for work without network.")
+@click.argument("names", metavar="NAME…", nargs=-1)
+@click.option("--all-default", is_flag=True, help="The models that are used when none is named.")
+@click.option("--license", "license_", type=click.Choice(["any", "commercial"]), help='"commercial" refuses weights that forbid commercial use.')
+@quiet_option
+@debug
+def pull(names: tuple[str, ...], all_default: bool, license_: str | None, quiet: bool) -> int:
+    """Fetch the files of models, verify their checksums, and convert them, so that later work needs no network."""
+    if not names and not all_default:
+        raise click.UsageError("name at least one model, or give --all-default", click.get_current_context())
+    from .. import assets, cards
+
+    wanted = list(dict.fromkeys([*names, *(defaults() if all_default else ())]))
+    chosen = [cards.get(name) for name in wanted]
+    for card in chosen:
+        cards.check_license(card, license_)
+    for card in chosen:
+        paths = assets.fetch_all(card.file, progress=not quiet)
+        for file, path in zip(card.file, paths, strict=True):
+            if file.convert:
+                from .. import convert
+
+                path = convert.prepare(card, file.role)
+            if not quiet:
+                click.echo(f"{card.name}\t{file.role}\t{path}")
+    return 0
+
+
+@models.command(name="verify", short_help="Hash the local files again.")
+@click.argument("names", metavar="[NAME]…", nargs=-1)
+@json_option
+@quiet_option
+@debug
+def verify_(names: tuple[str, ...], as_json: bool, quiet: bool) -> int:
+    """Hash the local files of models again and compare with their cards: of the named ones, else of all that are ready.
+
+    A file that is damaged or, of a named model, absent makes the exit code 2.
+    """
+    from .. import assets, cards
+    from ..errors import ChecksumMismatch
+
+    rows = []
+    for card in [cards.get(name) for name in names or cards.names()]:
+        for file in card.file:
+            if assets.status(file) == "ready":
+                rows.append({"name": card.name, "role": file.role, "result": "ok" if assets.verify(file) else "damaged"})
+            elif names:
+                rows.append({"name": card.name, "role": file.role, "result": "absent"})
+    if as_json:
+        print_json(rows)
+    elif not quiet:
+        print_table(("name", "file", "result"), [(row["name"], row["role"], row["result"]) for row in rows])
+    wrong = [f"{row['name']} ({row['role']}: {row['result']})" for row in rows if row["result"] != "ok"]
+    if wrong:
+        raise ChecksumMismatch(
+            f"{len(wrong)} file{'s are' if len(wrong) > 1 else ' is'} not as the card says: {', '.join(wrong)}; run: faceworks models pull"
+        )
+    if not rows:
+        note("no model is ready yet; run: faceworks models pull --all-default")
+    return 0
+
+
+@models.command(short_help="Where files lie.")
+@click.argument("names", metavar="[NAME]…", nargs=-1)
+@json_option
+@debug
+def where(names: tuple[str, ...], as_json: bool) -> int:
+    """Print the cache folder, the mirror folders and the folder of your own cards; or, with names, the path of each file of these models."""
+    from .. import assets, cards, settings
+
+    active = settings.current()
+    if not names:
+        places = {
+            "cache": str(active.cache),
+            "mirrors": [str(path) for path in active.mirrors],
+            "cards": str(cards.user_folder()),
+            "offline": active.offline,
+        }
+        if as_json:
+            print_json(places)
+        else:
+            mirrors = ", ".join(str(path) for path in active.mirrors) or "none (FACEWORKS_MIRRORS)"
+            print_facts(
+                [("cache", str(active.cache)), ("mirrors", mirrors), ("your cards", str(cards.user_folder())), ("offline", str(active.offline))]
+            )
+        return 0
+    found = [(name, file.role, assets.locate(file)) for name in names for file in cards.get(name).file]
+    if as_json:
+        print_json([{"name": name, "role": role, "path": None if path is None else str(path)} for name, role, path in found])
+    else:
+        for name, role, path in found:
+            click.echo(f"{name}\t{role}\t{path or 'not here; run: faceworks models pull ' + name}")
+    return 0

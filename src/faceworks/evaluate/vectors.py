@@ -1,0 +1,132 @@
+"""Embedded pictures on disk, so that an evaluation embeds each picture once and a killed one continues.
+
+A folder of NumPy archives (no pickle), one for each few hundred pictures, written atomically and never changed. The folder's name stands for
+the recipe and every option with an effect (`batch.task_id`), a picture's key is the hash of its content: a moved file is found again, a changed
+one is not.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from .. import batch, image
+from ..errors import ConfigError, FaceworksError, ImageError
+from ..types import FloatArray
+
+if TYPE_CHECKING:
+    from ..pipeline import PipelineSpec
+
+__all__ = ["Embedded", "VectorStore", "embed_pictures"]
+
+SHARD = 256
+"""Pictures in one archive: what a killed run loses at most."""
+
+
+class VectorStore:
+    """Content hash -> vector (D,) float32, or None where no face was found.
+
+    It holds vectors of faces, that is personal data: its folder can be read by its owner alone.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.folder = folder
+        self._fresh: dict[str, FloatArray | None] = {}
+        self.vectors: dict[str, FloatArray | None] = {}
+        for path in sorted(folder.glob("*.npz")):
+            try:
+                with np.load(path, allow_pickle=False) as shard:
+                    keys, rows, vectors = shard["keys"], shard["rows"], shard["vectors"]
+                self.vectors.update({str(key): None if row < 0 else vectors[row] for key, row in zip(keys, rows, strict=True)})
+            except (OSError, ValueError, KeyError, IndexError, zipfile.BadZipFile):
+                continue  # a damaged archive is worth nothing: its pictures are embedded again
+
+    def add(self, key: str, vector: FloatArray | None) -> None:
+        """Keep a picture's vector; every `SHARD` pictures an archive is written."""
+        self.vectors[key] = self._fresh[key] = vector
+        if len(self._fresh) >= SHARD:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what is not written yet."""
+        if not self._fresh:
+            return
+        keys = list(self._fresh)
+        vectors = [vector for vector in self._fresh.values() if vector is not None]
+        rows = np.cumsum([vector is not None for vector in self._fresh.values()]) - 1
+        rows[[vector is None for vector in self._fresh.values()]] = -1
+        name = hashlib.sha256("".join(keys).encode()).hexdigest()[:16]
+        temporary = self.folder / f"{name}.{os.getpid()}.tmp"
+        with temporary.open("wb") as file:
+            np.savez(file, keys=np.array(keys), rows=rows, vectors=np.stack(vectors) if vectors else np.empty((0, 0), np.float32))
+        temporary.replace(self.folder / f"{name}.npz")
+        self._fresh.clear()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Embedded:
+    """Pictures with their vectors.
+
+    Attributes:
+        vectors: picture -> (D,) float32 as the network gives it; None where no face was found or the picture could not be read.
+        errors: picture -> why it could not be read.
+        computed: how many different pictures were embedded now; the others came from the store.
+    """
+
+    vectors: dict[Path, FloatArray | None]
+    errors: dict[Path, FaceworksError]
+    computed: int
+
+
+def embed_pictures(
+    pictures: Sequence[Path],
+    spec: PipelineSpec,
+    store: Path,
+    *,
+    executor: Literal["serial", "threads", "processes"] = "serial",
+    workers: int | None = None,
+    batch_size: int = 8,
+    progress: bool = True,
+) -> Embedded:
+    """Embed the selected face of each picture once; `store` is a folder of vector folders.
+
+    `on_no_face="raise"` in the spec is read as "empty": in an evaluation a missed face is a result.
+
+    Raises:
+        ConfigError: `select="all"`, since a picture then has no one vector.
+    """
+    if spec.select == "all":
+        raise ConfigError("an evaluation needs one face of each picture: select='largest' or 'central', not 'all'")
+    if spec.on_no_face == "raise":
+        spec = spec.with_options(on_no_face="empty")
+    identity = batch.task_id(spec)
+    kept = VectorStore(store / hashlib.sha256(identity.encode()).hexdigest()[:16])
+    errors: dict[Path, FaceworksError] = {}
+    keys: dict[Path, str] = {}
+    for picture in pictures:
+        try:
+            keys[picture] = image.content_hash(picture)
+        except ImageError as error:
+            errors[picture] = error
+    missing = {key: picture for picture, key in reversed(keys.items()) if key not in kept.vectors}
+    todo = list(reversed(missing.values()))
+    failed: dict[str, FaceworksError] = {}
+    try:
+        for item in batch.map_images(spec, todo, executor, workers, batch_size, progress=progress):
+            if item.error is not None:
+                failed[keys[item.source]] = item.error
+            else:
+                kept.add(keys[item.source], item.result[0].embedding.vector if item.result else None)
+    finally:
+        kept.flush()
+    errors |= {picture: failed[key] for picture, key in keys.items() if key in failed}
+    vectors = {picture: kept.vectors.get(keys.get(picture, "")) for picture in pictures}
+    return Embedded(vectors, errors, len(todo) - len(failed))

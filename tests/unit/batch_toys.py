@@ -1,0 +1,60 @@
+"""Functions for test_batch.py: a spawned worker imports them by name."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from pathlib import Path
+
+from faceworks import settings
+from faceworks.errors import AssetUnavailable, ImageError
+
+
+def read(source):
+    text = Path(source).read_text()
+    if text == "unreadable":
+        raise ImageError(f"{source} is not a picture")
+    return text
+
+
+def same(source):
+    return source
+
+
+def shout(texts):
+    if "bad" in texts:
+        raise RuntimeError("bad is bad")
+    return [text.upper() for text in texts]
+
+
+def count_all(texts):
+    return [len(texts)] * len(texts)
+
+
+def process(texts):
+    return [(os.getpid(), threading.get_ident(), str(settings.current().cache)) for _ in texts]
+
+
+def suicide(numbers):
+    if 5 in numbers:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return numbers
+
+
+def too_few(texts):
+    return texts[:-1]
+
+
+def no_weights(texts):
+    raise AssetUnavailable("no source could give it")
+
+
+class Unpicklable(Exception):
+    def __init__(self, one, two):
+        super().__init__(one)
+        self.lock = threading.Lock()
+
+
+def strange(texts):
+    raise Unpicklable(1, 2)
