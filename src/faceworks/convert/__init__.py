@@ -21,10 +21,12 @@ from ..errors import CardError, ConversionError, FaceworksError
 __all__ = ["CONVERTERS", "Source", "converted_path", "prepare", "version"]
 
 CONVERTERS = {
+    "caffe": "faceworks.convert.caffe:caffe",
     "dlib_mmod": "faceworks.convert.dlib:mmod",
     "dlib_resnet": "faceworks.convert.dlib:resnet",
     "dlib_shape": "faceworks.convert.dlib_shape:shape_predictor",
     "fold": "faceworks.convert.fold:fold",
+    "mtcnn": "faceworks.convert.mtcnn:mtcnn",
     "torch_state": "faceworks.convert.torch_state:torch_state",
 }
 

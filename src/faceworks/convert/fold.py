@@ -12,7 +12,7 @@ from . import Source
 
 __all__ = ["VERSION", "fold"]
 
-VERSION = 1
+VERSION = 2
 
 
 def fold(source: Source) -> bytes:
