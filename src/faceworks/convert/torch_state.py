@@ -32,9 +32,8 @@ from ..errors import CardError, ConversionError
 from ..optional import require
 from . import Source, graph
 
-__all__ = ["OPSET", "VERSION", "export", "fit", "torch_state"]
+__all__ = ["OPSET", "export", "fit", "torch_state"]
 
-VERSION = 1
 OPSET = 17
 _LISTED = 5
 
