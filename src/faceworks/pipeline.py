@@ -140,6 +140,7 @@ class Pipeline:
         recipe = {
             "detector": [_identity(self._detector_card), *(convert.version(item) for item in self._detector_card.file)],
             "embedding": self.embedding_id,
+            "sight": [dataclasses.asdict(item) for item in self._detector_card.input],
             "crops": [dataclasses.asdict(item) for item in self._embedder_card.input],
             "metric": self.spec.metric,
         }

@@ -62,7 +62,7 @@ class InputSpec:
     `crop` is the crop grammar: a template of `align.TEMPLATES` with its size ("arcface-112x112", "dlib-150:0.25"), "square:1.3" (about the
     box center, 1.3 times its longer side), "box:1.0" (the box scaled, shape not kept), "box" (+ `margin` pixels), or "image".
     `size` is (height, width); () means any size, rounded up to `multiple`. For "image", a picture whose longer side is below `enlarge` is
-    enlarged to it (0: never). `border` is what lies outside the picture: black, replicate, or
+    enlarged to it, by a factor of at most `enlarge_most` (`enlarge = 0`: never). `border` is what lies outside the picture: black, replicate, or
     shift (the crop is moved inside).
     """
 
@@ -77,6 +77,7 @@ class InputSpec:
     batch: Literal["dynamic", "fixed"] = "dynamic"
     multiple: int = 1
     enlarge: int = 0
+    enlarge_most: float = 2.0
     scheme: str = ""
     landmarker: str = ""
     border: Literal["black", "replicate", "shift"] = "black"
