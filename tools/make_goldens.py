@@ -37,10 +37,10 @@ def picture(role: str) -> np.ndarray:
 
 
 def letterboxed(bgr: np.ndarray) -> np.ndarray:
-    """Shrunk to fit 640 x 640 (never enlarged), at the top left on black."""
+    """Shrunk to fit 640 x 640 (never enlarged; linear down to one half, by areas below), at the top left on black."""
     scale = min(1.0, SIDE / max(bgr.shape[:2]))
     size = (round(bgr.shape[1] * scale), round(bgr.shape[0] * scale))
-    small = bgr if scale == 1.0 else cv2.resize(bgr, size, interpolation=cv2.INTER_AREA)
+    small = bgr if scale == 1.0 else cv2.resize(bgr, size, interpolation=cv2.INTER_LINEAR if scale >= 0.5 else cv2.INTER_AREA)
     return cv2.copyMakeBorder(small, 0, SIDE - size[1], 0, SIDE - size[0], cv2.BORDER_CONSTANT)
 
 
