@@ -11,7 +11,7 @@ import importlib
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -100,7 +100,7 @@ class Mtcnn:
         self._min_score = check_min_score(min_score, self._decode.min_score)
         self._input = card.input_for("pnet")
         self._pnet, self._rnet, self._onet = (open_session(card, role, session_options) for role in ("pnet", "rnet", "onet"))
-        self._rules: Rules = importlib.import_module(f"{__package__}.mtcnn_{self._decode.rules}")  # type: ignore[assignment]
+        self._rules: Rules = cast(Any, importlib.import_module(f"{__package__}.mtcnn_{self._decode.rules}"))
 
     def detect(self, images: Sequence[ImageArray]) -> list[list[Face]]:
         """Find the faces of each picture, best score first."""
@@ -152,7 +152,7 @@ class Mtcnn:
         for size in dict.fromkeys(sizes):
             members = np.flatnonzero([other == size for other in sizes])
             for scale, level in self._rules.levels(size, self._decode):
-                answers = self._pnet.run(np.stack([samplers[member].resampled(level) for member in members]))[0]
+                answers = self._pnet.run(np.stack([samplers[int(member)].resampled(level) for member in members]))[0]
                 found = self._rules.propose(answers, scale, self._decode)
                 parts.append(Candidates(members[found.picture], found.boxes, found.scores))
         return parts

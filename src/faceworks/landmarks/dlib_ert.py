@@ -92,7 +92,8 @@ class Trees:
         column, row = np.where(inside, x, 0).astype(np.intp), np.where(inside, y, 0).astype(np.intp)
         pixel = picture[row, column]
         mean = (pixel[..., 0].astype(np.uint16) + pixel[..., 1] + pixel[..., 2]) // 3
-        return (mean * inside).astype(np.float32)
+        gray: NDArray[np.float32] = (mean * inside).astype(np.float32)
+        return gray
 
     def _step(self, values: NDArray[np.float32], shape: NDArray[np.float32], cascade: int) -> NDArray[np.float32]:
         """The shapes (N, K, 2) plus the leaves that the values (N, P) lead to.
