@@ -102,7 +102,7 @@ class Pipeline:
         return self._embedder_card.input_for().crop if self.spec.align == "similarity5" else self.spec.align
 
     def _find_landmarker(self) -> Card | None:
-        """Card of the landmarker that is asked when a face lacks the points that its crop needs: the embedder's card names it, else the scheme's default."""
+        """Card of the landmarker for faces that lack the points of their crop: the embedder's card names it, else the scheme's default."""
         scheme = align.needs_scheme(self._grammar)
         named = self._embedder_card.input_for().landmarker if self.spec.align == "similarity5" else ""
         name = named or DEFAULTS.get(scheme or "", "")
