@@ -86,7 +86,9 @@ class Rules(Protocol):
     def merge(self, parts: Sequence[Candidates], decode: Decode) -> Candidates: ...
     def windows(self, candidates: Candidates, sizes: Sequence[tuple[int, int]]) -> tuple[Candidates, Any]: ...
     def refine(self, candidates: Candidates, answers: FloatArray, decode: Decode) -> Candidates: ...
-    def finish(self, candidates: Candidates, answers: FloatArray, decode: Decode, sizes: Sequence[tuple[int, int]], min_score: float) -> Candidates: ...
+    def finish(
+        self, candidates: Candidates, answers: FloatArray, decode: Decode, sizes: Sequence[tuple[int, int]], min_score: float
+    ) -> Candidates: ...
 
 
 class Mtcnn:
@@ -98,7 +100,7 @@ class Mtcnn:
         self._min_score = check_min_score(min_score, self._decode.min_score)
         self._input = card.input_for("pnet")
         self._pnet, self._rnet, self._onet = (open_session(card, role, session_options) for role in ("pnet", "rnet", "onet"))
-        self._rules: Rules = importlib.import_module(f"{__package__}.mtcnn_{self._decode.rules}")  # type: ignore[assignment]
+        self._rules: Rules = importlib.import_module(f"{__package__}.mtcnn_{self._decode.rules}")
 
     def detect(self, images: Sequence[ImageArray]) -> list[list[Face]]:
         """Find the faces of each picture, best score first."""
@@ -164,5 +166,5 @@ class Mtcnn:
         crops = np.zeros((len(kept.scores), 3, side, side), np.float32)
         for index in np.unique(kept.picture):
             rows = np.flatnonzero(kept.picture == index)
-            crops[rows] = samplers[index].crops(windows[rows], side)
+            crops[rows] = samplers[int(index)].crops(windows[rows], side)
         return kept, crops
