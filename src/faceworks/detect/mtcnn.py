@@ -152,7 +152,7 @@ class Mtcnn:
         for size in dict.fromkeys(sizes):
             members = np.flatnonzero([other == size for other in sizes])
             for scale, level in self._rules.levels(size, self._decode):
-                answers = self._pnet.run(np.stack([samplers[member].resampled(level) for member in members]))[0]
+                answers = self._pnet.run(np.stack([samplers[int(member)].resampled(level) for member in members]))[0]
                 found = self._rules.propose(answers, scale, self._decode)
                 parts.append(Candidates(members[found.picture], found.boxes, found.scores))
         return parts
@@ -164,7 +164,7 @@ class Mtcnn:
         side = self.card.input_for(role).size[0]
         kept, windows = self._rules.windows(candidates, sizes)
         crops = np.zeros((len(kept.scores), 3, side, side), np.float32)
-        for index in np.unique(kept.picture):
+        for index, sampler in enumerate(samplers):
             rows = np.flatnonzero(kept.picture == index)
-            crops[rows] = samplers[int(index)].crops(windows[rows], side)
+            crops[rows] = sampler.crops(windows[rows], side)
         return kept, crops
