@@ -182,7 +182,7 @@ class Mtcnn:
         side = self.card.input_for(role).size[0]
         kept, windows = self._rules.windows(candidates, sizes)
         crops = np.zeros((len(kept.scores), 3, side, side), np.float32)
-        for index in np.unique(kept.picture):
+        for index, sampler in enumerate(samplers):
             rows = np.flatnonzero(kept.picture == index)
-            crops[rows] = samplers[index].crops(windows[rows], side)
+            crops[rows] = sampler.crops(windows[rows], side)
         return kept, crops
