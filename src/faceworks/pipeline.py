@@ -15,9 +15,10 @@ import numpy as np
 from . import align, cards, convert, geometry, similarity
 from .cards import Card
 from .detect import Detector, load_detector
+from .detect.retry import STEPS, with_retry
 from .embed import Embedder, load_embedder
 from .errors import ConfigError, NoFaceFound
-from .landmarks import DEFAULTS, Landmarker, ensure, load_landmarker
+from .landmarks import DEFAULTS, Landmarker, ensure, load_landmarker, scheme_of
 from .runtime import SessionOptions
 from .types import Crop, Embedding, Face, FaceResult, ImageArray, Metric, Select, View
 from .verification import Decision, resolve_threshold
@@ -37,6 +38,8 @@ class PipelineSpec:
         metric: distance for decisions.
         threshold: largest distance that counts as same; None takes the card's.
         min_score: lowest detection score; None takes the card's.
+        landmarker: card asked for the points that the crop needs where the detector gives none; "" takes the default of their scheme.
+        retry: what to try, in this order, with a picture in which no face is found: "pad", "rotate90", "rotate180", "rotate270", "tile", "larger".
         flip: embed the mirrored crop too and add the two vectors.
         device, threads: see `runtime.SessionOptions`.
     """
@@ -49,6 +52,8 @@ class PipelineSpec:
     metric: Metric = "cosine"
     threshold: float | None = None
     min_score: float | None = None
+    landmarker: str = ""
+    retry: tuple[str, ...] = ()
     flip: bool = False
     device: str = "auto"
     threads: int = 0
@@ -61,6 +66,9 @@ class PipelineSpec:
         ):
             if getattr(self, name) not in allowed:
                 raise ConfigError(f"{name} must be one of {', '.join(allowed)}, got {getattr(self, name)!r}")
+        if isinstance(self.retry, str) or any(step not in STEPS for step in self.retry):
+            raise ConfigError(f"retry must be a tuple of {', '.join(STEPS)}, got {self.retry!r}")
+        object.__setattr__(self, "retry", tuple(self.retry))
 
     def with_options(self, **options: Any) -> PipelineSpec:
         """A copy with some options changed; an unknown one is a ConfigError that lists the known."""
@@ -81,10 +89,29 @@ class Pipeline:
         self.spec = spec or PipelineSpec()
         self._detector_card = cards.get(self.spec.detector, "detect")
         self._embedder_card = cards.get(self.spec.embedder, "embed")
-        self._landmarker_card = self._find_landmarker()
-        for card in (self._detector_card, self._landmarker_card, self._embedder_card):
-            if card is not None:
-                cards.check_license(card)
+        self._landmarker_card = self._choose_landmarker()
+        for card in (self._detector_card, self._embedder_card, *([self._landmarker_card] if self._landmarker_card else [])):
+            cards.check_license(card)
+
+    def _choose_landmarker(self) -> Card | None:
+        """The landmarker that completes the detector's faces for the embedder's crop; None where the detector's own points do."""
+        scheme = align.needs_scheme(self.template)
+        if scheme is None or scheme_of(self._detector_card) in align.schemes(self.template):
+            return None
+        name = self.spec.landmarker or self._embedder_card.input_for().landmarker or DEFAULTS.get(scheme, "")
+        if not name:
+            raise ConfigError(f"the crop {self.template!r} needs {scheme} points, {self.spec.detector} gives none; name a landmarker for them")
+        card = cards.get(name, "landmark")
+        if scheme_of(card) not in align.schemes(self.template):
+            raise ConfigError(f"the crop {self.template!r} needs {scheme} points, the landmarker {name} gives {scheme_of(card) or 'none'}")
+        return card
+
+    @property
+    def template(self) -> str:
+        """The crop grammar in force for the embedder."""
+        if self.spec.align == "none":
+            return "whole"
+        return self._embedder_card.input_for().crop if self.spec.align == "similarity5" else self.spec.align
 
     @property
     def session_options(self) -> SessionOptions:
@@ -93,25 +120,15 @@ class Pipeline:
 
     @cached_property
     def detector(self) -> Detector:
-        """The detector, opened."""
+        """The detector, opened; with the steps of `spec.retry` where there are any."""
+        if self.spec.retry:
+            return with_retry(self.spec.detector, self.spec.retry, self.session_options, self.spec.min_score)
         return load_detector(self.spec.detector, self.session_options, self.spec.min_score)
-
-    @property
-    def _grammar(self) -> str:
-        """The crop of every face but a whole picture."""
-        return self._embedder_card.input_for().crop if self.spec.align == "similarity5" else self.spec.align
-
-    def _find_landmarker(self) -> Card | None:
-        """Card of the landmarker for faces that lack the points of their crop: the embedder's card names it, else the scheme's default."""
-        scheme = align.needs_scheme(self._grammar)
-        named = self._embedder_card.input_for().landmarker if self.spec.align == "similarity5" else ""
-        name = named or DEFAULTS.get(scheme or "", "")
-        return cards.get(name, "landmark") if name and scheme else None
 
     @cached_property
     def landmarker(self) -> Landmarker | None:
-        """The landmarker, opened; None where crops need none, or only points that the detector gives."""
-        return None if self._landmarker_card is None else load_landmarker(self._landmarker_card.name, self.session_options)
+        """The landmarker, opened; None where the detector's own points feed the crop."""
+        return load_landmarker(self._landmarker_card.name, self.session_options) if self._landmarker_card else None
 
     @cached_property
     def embedder(self) -> Embedder:
@@ -121,8 +138,8 @@ class Pipeline:
     @property
     def models(self) -> dict[str, str]:
         """Role -> card name @ first twelve digits of the file's hash."""
-        roles = {"detector": self._detector_card, "landmarker": self._landmarker_card, "embedder": self._embedder_card}
-        return {role: _identity(card) for role, card in roles.items() if card is not None}
+        found = {"detector": _identity(self._detector_card), "embedder": _identity(self._embedder_card)}
+        return found | ({"landmarker": _identity(self._landmarker_card)} if self._landmarker_card else {})
 
     @property
     def embedding_id(self) -> str:
@@ -136,13 +153,22 @@ class Pipeline:
 
     @property
     def recipe_id(self) -> str:
-        """Hash over detector, crop, embedder file, converter version, test-time augmentation and metric. Thresholds and galleries are bound to it."""
-        recipe = {
+        """Hash over detector, landmarker, crop, embedder file, converter version, test-time augmentation and metric.
+
+        Thresholds and galleries are bound to it.
+        """
+        recipe: dict[str, Any] = {
             "detector": [_identity(self._detector_card), *(convert.version(item) for item in self._detector_card.file)],
             "embedding": self.embedding_id,
+            "sight": [dataclasses.asdict(item) for item in self._detector_card.input],
             "crops": [dataclasses.asdict(item) for item in self._embedder_card.input],
             "metric": self.spec.metric,
         }
+        if self._landmarker_card:
+            versions = [convert.version(item) for item in self._landmarker_card.file]
+            recipe["landmarker"] = [_identity(self._landmarker_card), *versions]
+        if self.spec.retry:
+            recipe["retry"] = list(self.spec.retry)
         return hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()[:16]
 
     def decision(self, review: float | None = None) -> Decision:
@@ -163,7 +189,7 @@ class Pipeline:
 
     def find(self, images: Sequence[ImageArray], names: Sequence[str] | None = None) -> list[list[Face]]:
         """Detect and select; `on_no_face` decides what a picture without a face gives. `names` stand in messages."""
-        found = []
+        found: list[list[Face]] = []
         for index, (picture, faces) in enumerate(zip(images, self.detect(images), strict=True)):
             size = picture.shape[:2]
             chosen = self.select(faces, size)
@@ -177,24 +203,22 @@ class Pipeline:
             if not chosen and self.spec.on_no_face == "whole":
                 chosen = [Face(np.array([0, 0, size[1], size[0]], np.float32), 0.0, None, "whole")]
             found.append(chosen)
-        return found
+        return self.complete(images, found)
 
-    def _template(self, face: Face) -> str:
-        if self.spec.align == "none" or (face.detector == "whole" and face.landmarks is None):
-            return "whole"
-        return self._grammar
+    def complete(self, images: Sequence[ImageArray], faces: Sequence[Sequence[Face]]) -> list[list[Face]]:
+        """The faces with the points that the embedder's crop needs: those without them get them from the landmarker.
 
-    def _with_landmarks(self, images: Sequence[ImageArray], faces: Sequence[Sequence[Face]]) -> list[list[Face]]:
-        """The faces with the points that their crops need; nothing is asked where they have them."""
+        What `on_no_face="whole"` took for a face stays without points, and is cropped whole.
+        """
         if self._landmarker_card is None:
             return [list(group) for group in faces]
-        accepted = align.schemes(self._grammar)
+        accepted = align.schemes(self.template)
         lacking = [
-            [face for face in group if self._template(face) == self._grammar and (face.landmarks is None or face.landmarks.scheme not in accepted)]
-            for group in faces
+            [face for face in group if not _stands_in(face) and (face.landmarks is None or face.landmarks.scheme not in accepted)] for group in faces
         ]
-        if not any(lacking) or self.landmarker is None:
+        if not any(lacking):
             return [list(group) for group in faces]
+        assert self.landmarker is not None
         located = {
             id(old): new
             for before, after in zip(lacking, ensure(images, lacking, self.landmarker), strict=True)
@@ -204,15 +228,17 @@ class Pipeline:
 
     def crop(self, picture: ImageArray, face: Face) -> Crop:
         """The embedder's crop of a face; the landmarker is asked where the face lacks the points."""
-        spec, template = self._embedder_card.input_for(), self._template(face)
-        face = self._with_landmarks([picture], [[face]])[0][0]
+        spec = self._embedder_card.input_for()
+        template = "whole" if _stands_in(face) else self.template
+        face = self.complete([picture], [[face]])[0][0]
         return align.crop(picture, face, template, (spec.size[0], spec.size[1]), spec.border, spec.interpolation, spec.margin)
 
     def embed_faces(self, images: Sequence[ImageArray], faces: Sequence[Sequence[Face]]) -> list[list[Embedding]]:
         """Embed given faces of given pictures, all in one batch."""
+        faces = self.complete(images, faces)
         views = [
             View(face, picture.shape[:2], len(group), (self.crop(picture, face),))
-            for picture, group in zip(images, self._with_landmarks(images, faces), strict=True)
+            for picture, group in zip(images, faces, strict=True)
             for face in group
         ]
         embeddings = iter(self.embed_views(views))
@@ -242,6 +268,11 @@ class Pipeline:
         return [
             [FaceResult(face, vector) for face, vector in zip(group, vectors, strict=True)] for group, vectors in zip(faces, embeddings, strict=True)
         ]
+
+
+def _stands_in(face: Face) -> bool:
+    """Whether the face is a whole picture in which none was found (`on_no_face="whole"`)."""
+    return face.detector == "whole" and face.score == 0.0 and face.landmarks is None
 
 
 def _identity(card: Card) -> str:

@@ -16,9 +16,8 @@ from ..errors import ConversionError
 from . import Source, graph
 from .dlib_format import Layer, Reader, read_layers
 
-__all__ = ["VERSION", "mmod", "resnet"]
+__all__ = ["mmod", "resnet"]
 
-VERSION = 1
 _OPSET, _IR = 17, 8
 
 _CONVOLUTION = ["con", "affine", "relu"]

@@ -306,6 +306,6 @@ def _values(raw: NDArray[np.uint8], at: NDArray[np.int32], where: str) -> NDArra
     bad = np.flatnonzero((control & 0x70 != 0) | (count < 1) | (count > 4) | (raw[at + 4] >= 0x80) & (count == 4))
     if bad.size:
         raise ConversionError(f"{where} + {int(at[bad[0]])}: {int(control[bad[0]]):#04x} does not begin an integer of at most 31 bits")
-    values = magnitude.astype(np.int32)
+    values: NDArray[np.int32] = magnitude.astype(np.int32)
     np.negative(values, out=values, where=control >= 0x80)
     return np.asarray(values)

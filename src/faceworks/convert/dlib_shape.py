@@ -18,10 +18,7 @@ from ..errors import ConversionError
 from . import Source
 from .dlib_format import integers
 
-__all__ = ["SUFFIX", "VERSION", "read", "shape_predictor"]
-
-VERSION = 1
-SUFFIX = ".npz"
+__all__ = ["read", "shape_predictor"]
 
 
 class _Stream:

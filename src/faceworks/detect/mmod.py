@@ -193,7 +193,7 @@ class Mmod:
         apart = centers[:, None] - np.clip(centers[:, None], low, high)
         level = np.argmin((apart**2).sum(axis=2), axis=1)
         half = (self._decode.window - 1) / 2
-        corners = (np.hstack([centers, centers]) - np.tile(low[level], 2)) + np.array([-half, -half, half, half])
+        corners: NDArray[np.float64] = (np.hstack([centers, centers]) - np.tile(low[level], 2)) + np.array([-half, -half, half, half])
         ratio = self._decode.pyramid / (self._decode.pyramid - 1)
         for step in range(len(places) - 1):
             deeper = level > step
