@@ -12,17 +12,21 @@ from typing import Any, Literal
 
 import numpy as np
 
-from . import align, cards, convert, geometry, similarity
+from . import align, cards, convert, similarity
 from .cards import Card
 from .detect import Detector, load_detector
 from .embed import Embedder, load_embedder
+from .embed.augment import embed_variants
 from .errors import ConfigError, NoFaceFound
 from .landmarks import DEFAULTS, Landmarker, ensure, load_landmarker
 from .runtime import SessionOptions
 from .types import Crop, Embedding, Face, FaceResult, ImageArray, Metric, Select, View
 from .verification import Decision, resolve_threshold
 
-__all__ = ["Pipeline", "PipelineSpec"]
+__all__ = ["SHIFT", "Pipeline", "PipelineSpec"]
+
+SHIFT = 0.03
+"""How far the crops of `PipelineSpec.crops = 5` are shifted, as a part of the box's longer side: about a detector's own error."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +41,8 @@ class PipelineSpec:
         metric: distance for decisions.
         threshold: largest distance that counts as same; None takes the card's.
         min_score: lowest detection score; None takes the card's.
-        flip: embed the mirrored crop too and add the two vectors.
+        flip: embed the mirrored crop too and add the two vectors (of each part, in a fusion).
+        crops: 1, or 5: embed four more crops too, shifted left, right, up and down by `SHIFT` of the box's longer side, and add their vectors.
         device, threads: see `runtime.SessionOptions`.
     """
 
@@ -50,6 +55,7 @@ class PipelineSpec:
     threshold: float | None = None
     min_score: float | None = None
     flip: bool = False
+    crops: int = 1
     device: str = "auto"
     threads: int = 0
 
@@ -58,9 +64,10 @@ class PipelineSpec:
             ("select", ("largest", "central", "all")),
             ("on_no_face", ("raise", "empty", "whole")),
             ("metric", similarity.METRICS),
+            ("crops", (1, 5)),
         ):
             if getattr(self, name) not in allowed:
-                raise ConfigError(f"{name} must be one of {', '.join(allowed)}, got {getattr(self, name)!r}")
+                raise ConfigError(f"{name} must be one of {', '.join(map(str, allowed))}, got {getattr(self, name)!r}")
 
     def with_options(self, **options: Any) -> PipelineSpec:
         """A copy with some options changed; an unknown one is a ConfigError that lists the known."""
@@ -69,6 +76,49 @@ class PipelineSpec:
             if name not in known:
                 raise ConfigError(f"unknown option {name!r}; known: {', '.join(known)}")
         return dataclasses.replace(self, **options)
+
+
+class _Member:
+    """An embedder that eats one crop of a face: the only one, or a part of a fusion."""
+
+    def __init__(self, card: Card, strategy: str, session_options: SessionOptions) -> None:
+        self.card = card
+        self._session_options = session_options
+        self._input = card.input_for()
+        self._strategy = strategy
+        self._grammar = self._input.crop if strategy == "similarity5" else strategy
+        scheme = align.needs_scheme(self._grammar) or ""
+        named = self._input.landmarker if strategy == "similarity5" else ""
+        name = named or DEFAULTS.get(scheme, "")
+        self.landmarker = cards.get(name, "landmark") if name and scheme else None
+        """Card of the landmarker that is asked when a face lacks the points that the crop needs: the embedder's card names it, else the scheme."""
+
+    @cached_property
+    def opened(self) -> Landmarker | None:
+        """The landmarker, opened; None where the crop needs none, or only points that every detector gives."""
+        return None if self.landmarker is None else load_landmarker(self.landmarker.name, self._session_options)
+
+    @property
+    def identity(self) -> str:
+        """Files, converters and landmarker."""
+        parts = [_identity(self.card), *(convert.version(item) for item in self.card.file if item.convert)]
+        return "+".join([*parts, *([_identity(self.landmarker)] if self.landmarker is not None else [])])
+
+    def _template(self, face: Face) -> str:
+        """The crop's grammar; a whole picture that is taken for a face is stretched."""
+        if self._strategy == "none" or (face.detector == "whole" and face.landmarks is None):
+            return "whole"
+        return self._grammar
+
+    def lacks(self, face: Face) -> bool:
+        """Whether the face lacks the points that its crop needs."""
+        accepted = align.schemes(self._grammar)
+        return self._template(face) == self._grammar and (face.landmarks is None or face.landmarks.scheme not in accepted)
+
+    def crop(self, picture: ImageArray, face: Face) -> Crop:
+        """The crop of a face that has the points."""
+        spec = self._input
+        return align.crop(picture, face, self._template(face), (spec.size[0], spec.size[1]), spec.border, spec.interpolation, spec.margin)
 
 
 class Pipeline:
@@ -81,10 +131,10 @@ class Pipeline:
         self.spec = spec or PipelineSpec()
         self._detector_card = cards.get(self.spec.detector, "detect")
         self._embedder_card = cards.get(self.spec.embedder, "embed")
-        self._landmarker_card = self._find_landmarker()
-        for card in (self._detector_card, self._landmarker_card, self._embedder_card):
-            if card is not None:
-                cards.check_license(card)
+        self._members = tuple(_Member(card, self.spec.align, self.session_options) for card in cards.members(self._embedder_card))
+        self._landmarker_cards = tuple(dict.fromkeys(item.landmarker.name for item in self._members if item.landmarker is not None))
+        for card in (self._detector_card, *map(cards.get, self._landmarker_cards), self._embedder_card):
+            cards.check_license(card)
 
     @property
     def session_options(self) -> SessionOptions:
@@ -96,23 +146,6 @@ class Pipeline:
         """The detector, opened."""
         return load_detector(self.spec.detector, self.session_options, self.spec.min_score)
 
-    @property
-    def _grammar(self) -> str:
-        """The crop of every face but a whole picture."""
-        return self._embedder_card.input_for().crop if self.spec.align == "similarity5" else self.spec.align
-
-    def _find_landmarker(self) -> Card | None:
-        """Card of the landmarker that is asked when a face lacks the points that its crop needs: the embedder's card names it, else the scheme's default."""
-        scheme = align.needs_scheme(self._grammar)
-        named = self._embedder_card.input_for().landmarker if self.spec.align == "similarity5" else ""
-        name = named or DEFAULTS.get(scheme or "", "")
-        return cards.get(name, "landmark") if name and scheme else None
-
-    @cached_property
-    def landmarker(self) -> Landmarker | None:
-        """The landmarker, opened; None where crops need none, or only points that the detector gives."""
-        return None if self._landmarker_card is None else load_landmarker(self._landmarker_card.name, self.session_options)
-
     @cached_property
     def embedder(self) -> Embedder:
         """The embedder, opened."""
@@ -120,19 +153,21 @@ class Pipeline:
 
     @property
     def models(self) -> dict[str, str]:
-        """Role -> card name @ first twelve digits of the file's hash."""
-        roles = {"detector": self._detector_card, "landmarker": self._landmarker_card, "embedder": self._embedder_card}
-        return {role: _identity(card) for role, card in roles.items() if card is not None}
+        """Role -> card name @ first twelve digits of the file's hash; several landmarkers are joined by a comma."""
+        landmarkers = ", ".join(_identity(cards.get(name)) for name in self._landmarker_cards)
+        middle = {"landmarker": landmarkers} if landmarkers else {}
+        return {"detector": _identity(self._detector_card), **middle, "embedder": _identity(self._embedder_card)}
 
     @property
     def embedding_id(self) -> str:
-        """What makes two vectors comparable: embedder, its converter, landmarker, crop and test-time augmentation."""
-        parts = [_identity(self._embedder_card), *(convert.version(item) for item in self._embedder_card.file if item.convert)]
-        if self._landmarker_card is not None:
-            parts.append(_identity(self._landmarker_card))
+        """What makes two vectors comparable: embedder, its converter, landmarker, crop and test-time augmentation; of a fusion, those of its parts."""
+        parts = [item.identity for item in self._members]
+        if self._embedder_card.part:
+            shares = [f"{part.weight:g}*{text}" + "+flip" * part.flip for part, text in zip(self._embedder_card.part, parts, strict=True)]
+            parts = [f"{self._embedder_card.name}[{', '.join(shares)}]"]
         if self.spec.align != "similarity5":
             parts.append(self.spec.align)
-        return "+".join([*parts, *(["flip"] if self.spec.flip else [])])
+        return "+".join([*parts, *(["flip"] if self.spec.flip else []), *([f"crops{self.spec.crops}"] if self.spec.crops > 1 else [])])
 
     @property
     def recipe_id(self) -> str:
@@ -140,7 +175,7 @@ class Pipeline:
         recipe = {
             "detector": [_identity(self._detector_card), *(convert.version(item) for item in self._detector_card.file)],
             "embedding": self.embedding_id,
-            "crops": [dataclasses.asdict(item) for item in self._embedder_card.input],
+            "crops": [dataclasses.asdict(item) for member in self._members for item in member.card.input],
             "metric": self.spec.metric,
         }
         return hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()[:16]
@@ -179,59 +214,63 @@ class Pipeline:
             found.append(chosen)
         return found
 
-    def _template(self, face: Face) -> str:
-        if self.spec.align == "none" or (face.detector == "whole" and face.landmarks is None):
-            return "whole"
-        return self._grammar
-
-    def _with_landmarks(self, images: Sequence[ImageArray], faces: Sequence[Sequence[Face]]) -> list[list[Face]]:
-        """The faces with the points that their crops need; nothing is asked where they have them."""
-        if self._landmarker_card is None:
+    def _with_landmarks(self, images: Sequence[ImageArray], faces: Sequence[Sequence[Face]], member: _Member) -> list[list[Face]]:
+        """The faces with the points that a member's crop needs; nothing is asked where they have them."""
+        if member.landmarker is None:
             return [list(group) for group in faces]
-        accepted = align.schemes(self._grammar)
-        lacking = [
-            [face for face in group if self._template(face) == self._grammar and (face.landmarks is None or face.landmarks.scheme not in accepted)]
-            for group in faces
-        ]
-        if not any(lacking) or self.landmarker is None:
+        lacking = [[face for face in group if member.lacks(face)] for group in faces]
+        if not any(lacking) or member.opened is None:
             return [list(group) for group in faces]
         located = {
             id(old): new
-            for before, after in zip(lacking, ensure(images, lacking, self.landmarker), strict=True)
+            for before, after in zip(lacking, ensure(images, lacking, member.opened), strict=True)
             for old, new in zip(before, after, strict=True)
         }
         return [[located.get(id(face), face) for face in group] for group in faces]
 
     def crop(self, picture: ImageArray, face: Face) -> Crop:
-        """The embedder's crop of a face; the landmarker is asked where the face lacks the points."""
-        spec, template = self._embedder_card.input_for(), self._template(face)
-        face = self._with_landmarks([picture], [[face]])[0][0]
-        return align.crop(picture, face, template, (spec.size[0], spec.size[1]), spec.border, spec.interpolation, spec.margin)
+        """The embedder's crop of a face (of a fusion, its first part's); the landmarker is asked where the face lacks the points."""
+        member = self._members[0]
+        return member.crop(picture, self._with_landmarks([picture], [[face]], member)[0][0])
 
     def embed_faces(self, images: Sequence[ImageArray], faces: Sequence[Sequence[Face]]) -> list[list[Embedding]]:
         """Embed given faces of given pictures, all in one batch."""
-        views = [
-            View(face, picture.shape[:2], len(group), (self.crop(picture, face),))
-            for picture, group in zip(images, self._with_landmarks(images, faces), strict=True)
-            for face in group
+        pointed = [self._with_landmarks(images, faces, member) for member in self._members]
+        shifts = ((0.0, 0.0), (-SHIFT, 0.0), (SHIFT, 0.0), (0.0, -SHIFT), (0.0, SHIFT))[: self.spec.crops]
+        variants = [
+            [
+                View(face, picture.shape[:2], len(group), tuple(self._cut(picture, member_faces, x, y)))
+                for picture, group, *by_member in zip(images, faces, *pointed, strict=True)
+                for face, *member_faces in zip(group, *by_member, strict=True)
+            ]
+            for x, y in shifts
         ]
-        embeddings = iter(self.embed_views(views))
+        embeddings = iter(self.embed_views(*variants))
         return [[next(embeddings) for _ in group] for group in faces]
 
+    def _cut(self, picture: ImageArray, faces: Sequence[Face], x: float, y: float) -> list[Crop]:
+        """One crop for each member of the embedder; `faces` are one face with the points that each member needs."""
+        pairs = zip(self._members, faces, strict=True)
+        return [member.crop(picture, align.shifted(face, x, y) if x or y else face) for member, face in pairs]
+
     def embed_crops(self, crops: Sequence[Crop]) -> list[Embedding]:
-        """Embed crops that were cut by hand."""
+        """Embed crops that were cut by hand.
+
+        Raises:
+            ConfigError: the embedder, or `spec.crops`, needs several crops of a face.
+        """
+        if len(self._members) > 1 or self.spec.crops > 1:
+            why = f"the parts of {self._embedder_card.name} need" if len(self._members) > 1 else f"crops={self.spec.crops} needs"
+            raise ConfigError(f"{why} several crops of each face: give embed_faces the pictures and the faces")
         views = []
         for item in crops:
             size = item.pixels.shape[:2]
             views.append(View(Face(np.array([0, 0, size[1], size[0]], np.float32), 1.0, None, "crop"), size, 1, (item,)))
         return self.embed_views(views)
 
-    def embed_views(self, views: Sequence[View]) -> list[Embedding]:
-        """Embed views; with `flip` the vector is the sum of the crop's and the mirrored crop's."""
-        vectors, norms = self.embedder.embed(views)
-        if self.spec.flip and views:
-            mirrored = [dataclasses.replace(view, crops=tuple(_mirror(item) for item in view.crops)) for view in views]
-            vectors = vectors + self.embedder.embed(mirrored)[0]
+    def embed_views(self, views: Sequence[View], *others: Sequence[View]) -> list[Embedding]:
+        """Embed views; the vectors of other views of the same faces, and with `flip` of all their mirrored crops, are added."""
+        vectors, norms = embed_variants(self.embedder, [views, *others], self.spec.flip)
         model = self.embedding_id
         return [Embedding(vector, None if norms is None else float(norms[i]), model) for i, vector in enumerate(vectors)]
 
@@ -245,7 +284,7 @@ class Pipeline:
 
 
 def _identity(card: Card) -> str:
-    digests = [item.sha256 or item.git_blob or item.pin for item in card.file]
+    digests = [item.sha256 or item.git_blob or item.pin for member in cards.members(card) for item in member.file]
     text = digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
     return f"{card.name}@{text[:12]}" if digests else card.name
 
@@ -254,9 +293,3 @@ def _distance_to_center(face: Face, image_size: tuple[int, int]) -> float:
     dx = float(face.box[0] + face.box[2]) / 2 - (image_size[1] - 1) / 2
     dy = float(face.box[1] + face.box[3]) / 2 - (image_size[0] - 1) / 2
     return dx * dx + dy * dy
-
-
-def _mirror(item: Crop) -> Crop:
-    width = item.pixels.shape[1]
-    mirror = np.array([[-1.0, 0.0, width - 1.0], [0.0, 1.0, 0.0]])
-    return Crop(np.ascontiguousarray(item.pixels[:, ::-1]), geometry.compose(mirror, item.matrix), item.template)
