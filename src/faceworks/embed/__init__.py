@@ -14,6 +14,7 @@ __all__ = ["ADAPTERS", "Embedder", "load_embedder"]
 
 ADAPTERS = {
     "concat": "faceworks.embed.concat:Concat",
+    "lbph": "faceworks.embed.lbph:Lbph",
     "onnx": "faceworks.embed.onnx:OnnxEmbedder",
 }
 
