@@ -78,7 +78,7 @@ class Report:
         tar_at_fmr: FMR as text ("0.001") -> operating point over completed pairs.
         failures_to_detect: never dropped, see `accuracy`.
         counts: pairs, genuine, impostor, people, pictures, embedded (now; the others came from the store).
-        score: what a score is ("cosine", or "-euclidean").
+        score: what a score is ("cosine", "-euclidean" or "-chi2").
         options, recipe, models: how vectors were made; models holds name, file hashes and weight license for each role.
         software: versions.
         date: UTC, ISO 8601. seconds: wall time.
@@ -186,7 +186,7 @@ def evaluate_pairs(
             "pictures": len(pairs.pictures),
             "embedded": found.computed,
         },
-        score="-euclidean" if spec.metric == "euclidean" else "cosine",
+        score=f"-{spec.metric}" if spec.metric in similarity.RAW else "cosine",
         options=to_dict(spec),
         recipe=pipeline.recipe_id,
         models=_models(spec),
@@ -205,8 +205,8 @@ def evaluate_pairs(
 
 
 def _score(a: FloatArray, b: FloatArray, spec: PipelineSpec) -> float:
-    """Higher = closer. Every metric but euclidean is a function of the cosine, so they share its ranking."""
-    return -similarity.distance(a, b, "euclidean") if spec.metric == "euclidean" else similarity.similarity(a, b)
+    """Higher = closer. Every metric but those of raw vectors is a function of the cosine, so they share its ranking."""
+    return -similarity.distance(a, b, spec.metric) if spec.metric in similarity.RAW else similarity.similarity(a, b)
 
 
 def _stock(pipeline: Pipeline, scores: NDArray[np.float64], labels: NDArray[np.bool_], undetected: NDArray[np.bool_]) -> StockThreshold | None:
@@ -216,7 +216,9 @@ def _stock(pipeline: Pipeline, scores: NDArray[np.float64], labels: NDArray[np.b
     except ConfigError:
         return None
     metric = pipeline.spec.metric
-    distances = [0.0 if np.isnan(score) else -score if metric == "euclidean" else similarity.from_cosine(score, metric) for score in scores.tolist()]
+    distances = [
+        0.0 if np.isnan(score) else -score if metric in similarity.RAW else similarity.from_cosine(score, metric) for score in scores.tolist()
+    ]
     accepted = np.array([similarity.accepts(distance, decision.threshold) for distance in distances])
     return StockThreshold(float(((accepted == labels) & ~undetected).mean()), decision.threshold, metric, decision.source)
 
@@ -225,7 +227,12 @@ def _models(spec: PipelineSpec) -> dict[str, Any]:
     found = {}
     for role in ("detector", "embedder"):
         card = cards.get(getattr(spec, role))
-        files = {item.role: item.sha256 or item.git_blob or item.pin for item in card.file}
+        members = cards.members(card)
+        files = {
+            item.role if len(members) == 1 else f"{member.name} {item.role}": item.sha256 or item.git_blob or item.pin
+            for member in members
+            for item in member.file
+        }
         found[role] = {"name": card.name, "files": files, "weights_license": card.license.weights}
     return found
 
