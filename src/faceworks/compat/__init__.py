@@ -9,8 +9,19 @@ faceworks'. What differs is listed in `docs/howto/migrate-from-deepface.md` and 
 
 from __future__ import annotations
 
-__all__ = ["CompatWarning"]
+import warnings
+
+__all__ = ["CompatWarning", "warn_once"]
+
+_said: set[str] = set()
 
 
 class CompatWarning(UserWarning):
     """Something that the original does and that faceworks does otherwise, or reproduces against better knowledge."""
+
+
+def warn_once(message: str) -> None:
+    """Warn with `CompatWarning`, each message once a process."""
+    if message not in _said:
+        _said.add(message)
+        warnings.warn(message, CompatWarning, stacklevel=3)
