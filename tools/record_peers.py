@@ -96,7 +96,7 @@ def face_recognition(pictures: Path, folder: Path) -> None:
     import face_recognition as module
 
     images = {name: module.load_image_file(str(pictures / name)) for name in (*PAIR, OTHER, TWO)}
-    a, b, other, two = images.values()
+    a = next(iter(images.values()))
     known = module.face_encodings(a)
     values: dict[str, Any] = {}
     for name, picture in images.items():

@@ -147,10 +147,8 @@ def batch_face_locations(images: Sequence[ImageArray], number_of_times_to_upsamp
 
 
 def _with_points(picture: ImageArray, locations: Sequence[Sequence[int]] | None, model: str) -> list[Face]:
-    if locations is None:
-        faces = [_face(_location(face)) for face in _find(picture, 1, "hog")]
-    else:
-        faces = [_face(location) for location in locations]
+    places = [_location(face) for face in _find(picture, 1, "hog")] if locations is None else locations
+    faces = [_face(place) for place in places]
     if not faces:
         return []
     points: list[Landmarks] = _landmarker(model, settings.current()).locate([picture], [faces])[0]
