@@ -237,7 +237,9 @@ def test_without_dlib_hog_says_what_to_do_and_falls_back_only_when_asked(images:
     assert ours.face_locations(picture, 0) == ours.face_locations(picture, 0, "cnn")
 
 
-@pytest.mark.parametrize("call", [lambda: ours.load_image_file("x.jpg", "CMYK"), lambda: ours.face_landmarks(np.zeros((9, 9, 3), np.uint8), [], "huge")])
+@pytest.mark.parametrize(
+    "call", [lambda: ours.load_image_file("x.jpg", "CMYK"), lambda: ours.face_landmarks(np.zeros((9, 9, 3), np.uint8), [], "huge")]
+)
 def test_wrong_words_are_value_errors(call: Any) -> None:
     with pytest.raises(InputError, match="upported"):
         call()
