@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import hashlib
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +45,8 @@ class PairList:
         source: the file that lists them.
         sha256: hash of that file.
         protocol: what it is called in reports.
+        members: template -> its pictures. A pair may compare templates (a video's frames, a person's enrolled pictures) instead of pictures: its
+            path is then a key in here, and its vector the mean of the unit vectors of those members in which a face was found.
     """
 
     pairs: tuple[Pair, ...]
@@ -51,6 +54,7 @@ class PairList:
     source: str = ""
     sha256: str = ""
     protocol: str = "pairs"
+    members: Mapping[Path, Sequence[Path]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "pairs", tuple(self.pairs))
@@ -68,8 +72,15 @@ class PairList:
 
     @property
     def pictures(self) -> tuple[Path, ...]:
-        """Each picture once, in order of first appearance."""
-        return tuple(dict.fromkeys(path for pair in self.pairs for path in (pair.first, pair.second)))
+        """Each picture once, in order of first appearance; of templates their members."""
+        sides = dict.fromkeys(path for pair in self.pairs for path in (pair.first, pair.second))
+        return tuple(dict.fromkeys(picture for side in sides for picture in self.members.get(side, (side,))))
+
+    def only(self, kept: ArrayLike, note: str) -> PairList:
+        """The pairs where `kept` (N,) is True; `note` is added to the protocol's name."""
+        mask = np.asarray(kept, dtype=np.bool_)
+        pairs = tuple(pair for pair, keep in zip(self.pairs, mask, strict=True) if keep)
+        return PairList(pairs, self.folds[mask], self.source, self.sha256, f"{self.protocol}, {note}", self.members)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -160,6 +171,9 @@ def read_lfw_pairs(path: str | Path, root: str | Path, suffix: str = ".jpg") -> 
 def k_fold(scores: ArrayLike, labels: ArrayLike, folds: ArrayLike, undetected: ArrayLike | None = None) -> FoldResult:
     """Accuracy with the threshold of each fold chosen on all other folds (`metrics.best_threshold`).
 
+    Fold 0, where there is one, is for development (LFW's View 1): thresholds of all other folds are chosen on it alone, and it is not judged. With
+    one judged fold the standard error is the binomial √(p (1 − p) / n).
+
     Args:
         scores: (N,) higher = closer; what stands where `undetected` is set does not matter (NaN is usual).
         labels: (N,) True for the same person.
@@ -167,7 +181,7 @@ def k_fold(scores: ArrayLike, labels: ArrayLike, folds: ArrayLike, undetected: A
         undetected: (N,) True where a face was missed in either picture: counts as wrong, and takes no part in choosing thresholds.
 
     Raises:
-        InputError: fewer than two folds, unequal lengths, a NaN score of a completed pair, or no completed pair outside a fold.
+        InputError: fewer than two folds, unequal lengths, a NaN score of a completed pair, or no completed pair to choose a threshold on.
     """
     values, same, fold = np.asarray(scores, dtype=np.float64), np.asarray(labels, dtype=np.bool_), np.asarray(folds)
     missed = np.zeros(values.shape, dtype=np.bool_) if undetected is None else np.asarray(undetected, dtype=np.bool_)
@@ -178,17 +192,21 @@ def k_fold(scores: ArrayLike, labels: ArrayLike, folds: ArrayLike, undetected: A
     numbers = np.unique(fold)
     if len(numbers) < 2:
         raise InputError(f"a threshold is chosen on the other folds: at least two are needed, got {len(numbers)}")
+    develop = numbers[0] == 0
+    numbers = numbers[1:] if develop else numbers
     thresholds, accuracies = np.empty(len(numbers)), np.empty(len(numbers))
     correct = np.zeros(values.shape, dtype=np.bool_)
     for k, number in enumerate(numbers):
-        chosen = (fold != number) & ~missed
+        chosen = (fold == 0 if develop else fold != number) & ~missed
         if not chosen.any():
             raise InputError(f"no threshold can be chosen for fold {number}: every pair outside it has an undetected face")
         thresholds[k] = metrics.best_threshold(values[chosen], same[chosen])
         inside = fold == number
         correct[inside] = ((values[inside] >= thresholds[k]) == same[inside]) & ~missed[inside]
         accuracies[k] = correct[inside].mean()
-    stderr = float(accuracies.std(ddof=1)) / math.sqrt(len(numbers))
+    mean = float(accuracies.mean())
+    alone = len(numbers) == 1
+    stderr = math.sqrt(mean * (1 - mean) / int((fold != 0).sum())) if alone else float(accuracies.std(ddof=1)) / math.sqrt(len(numbers))
     for array in (numbers, thresholds, accuracies, correct):
         array.setflags(write=False)
-    return FoldResult(numbers.astype(np.int64), thresholds, accuracies, float(accuracies.mean()), stderr, correct, int(missed.sum()))
+    return FoldResult(numbers.astype(np.int64), thresholds, accuracies, mean, stderr, correct, int(missed.sum()))
