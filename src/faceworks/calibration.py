@@ -203,7 +203,7 @@ def _load(path: Path, _: int) -> Calibration:
     except ValueError as error:
         raise ConfigError(f"cannot read the calibration {path}: not JSON: {error}") from error
     where = f"calibration {path}"
-    found = _build(Calibration, table, where)
+    found: Calibration = _build(Calibration, table, where)
     if found.schema != SCHEMA:
         raise ConfigError(f"{where}: schema {found.schema} is not known; this version reads schema {SCHEMA}")
     if found.method not in ("logistic", "isotonic") or len(found.tail) < 2 or (found.method == "isotonic" and len(found.knots) < 2):

@@ -100,7 +100,7 @@ def matrix_rates(counts: NDArray[Any], samples: ArrayLike, weights: Floats) -> F
     top = np.einsum("bp,bp->b", weights @ counts, weights)
     mass = weights * n
     bottom = mass.sum(axis=1) ** 2 - (mass**2).sum(axis=1)
-    return np.divide(top, bottom, out=np.full(len(top), np.nan), where=bottom > 0)
+    return np.asarray(np.divide(top, bottom, out=np.full(len(top), np.nan), where=bottom > 0), np.float64)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike
 
 from ..calibration import Calibration, Row
 from ..errors import InputError
+from ..types import FloatArray
 from . import bootstrap
 from .all_pairs import GRID, AllPairs, compare_all, edge, false_matches
 from .intervals import FEW, Interval, clopper_pearson, hull, supported
@@ -116,12 +117,32 @@ def _costs(halves: Sequence[AllPairs], whole: AllPairs) -> tuple[dict[str, float
             stated[name].append((llr, charged))
     found = _histogram(whole)
     x, y = np.array(_fit_isotonic(found, _bounds(whole))).T
-    return {name: round(float(np.mean(values)), 6) for name, values in costs.items()} | {
-        "min": round(_cost(found, np.interp(found.centers, x, y)), 6)
-    }
+    means = {name: round(float(np.mean(values)), 6) for name, values in costs.items()}
+    better = min(means, key=lambda name: means[name])
+    return means | {"min": round(_cost(found, np.interp(found.centers, x, y)), 6)}, _held_out(stated[better], whole)
 
 
-def _half(vectors: Floats, people: np.ndarray, chosen: np.ndarray) -> AllPairs:
+def _held_out(stated: Sequence[tuple[Floats, _Histogram]], whole: AllPairs, bins: int = 10) -> list[Reliability]:
+    """Stated probability against the truth, both classes equally likely, on people not used for fitting."""
+    mass = np.zeros((bins, 3))
+    for llr, charged in stated:
+        p = 1 / (1 + np.exp(-llr))
+        place = np.minimum((p * bins).astype(int), bins - 1)
+        both = charged.genuine + charged.impostor
+        for column, weight in enumerate((charged.genuine, both, both * p)):
+            mass[:, column] += np.bincount(place, weights=weight, minlength=bins)
+    # Each class sums to 1 in both halves; the genuine comparisons, of which there are fewer, decide how many independent ones a share rests on.
+    scale = float(whole.genuine_weights.sum()) / 2
+    rows = []
+    for k, (genuine, every, total) in enumerate(mass.tolist()):
+        n = max(1, round(every * scale))
+        if every > 0:
+            interval = clopper_pearson(min(n, round(genuine * scale)), n)
+            rows.append(Reliability(k / bins, (k + 1) / bins, n, total / every, genuine / every, interval))
+    return rows
+
+
+def _half(vectors: FloatArray, people: np.ndarray, chosen: np.ndarray) -> AllPairs:
     keep = np.isin(people, chosen)
     _, index = np.unique(people[keep], return_inverse=True)
     return compare_all(vectors[keep], index)
@@ -196,7 +217,7 @@ def _impostor_rates(hits: np.ndarray, samples: np.ndarray, weights: Floats) -> F
         top += np.einsum("bm,bm->b", weights[:, part[:, 0]], weights[:, part[:, 1]])
     mass = weights * samples
     bottom = mass.sum(axis=1) ** 2 - (mass**2).sum(axis=1)
-    return np.divide(2 * top, bottom, out=np.full(len(top), np.nan), where=bottom > 0)
+    return np.asarray(np.divide(2 * top, bottom, out=np.full(len(top), np.nan), where=bottom > 0), np.float64)
 
 
 def fit_calibration(

@@ -21,7 +21,7 @@ def iou_matrix(a: ArrayLike, b: ArrayLike) -> Floats:
     sides = np.minimum(x[:, None, 2:], y[None, :, 2:]) - np.maximum(x[:, None, :2], y[None, :, :2])
     inner = np.clip(sides, 0, None).prod(axis=2)
     outer = np.clip(x[:, 2:] - x[:, :2], 0, None).prod(axis=1)[:, None] + np.clip(y[:, 2:] - y[:, :2], 0, None).prod(axis=1)[None] - inner
-    return np.divide(inner, outer, out=np.zeros_like(inner), where=outer > 0)
+    return np.asarray(np.divide(inner, outer, out=np.zeros_like(inner), where=outer > 0), np.float64)
 
 
 def match(found: ArrayLike, scores: ArrayLike, truth: ArrayLike, ignored: ArrayLike | None = None, iou: float = 0.5) -> NDArray[np.int64]:

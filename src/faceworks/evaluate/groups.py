@@ -1,7 +1,7 @@
 """Error rates by group of people, at one threshold for all: who pays for the errors.
 
-A genuine comparison belongs to its person's group, an impostor comparison to a group only if both people are in it (comparisons across groups are
-easy, and are listed apart). Ratio (largest / smallest) and Gini coefficient (with the n / (n − 1) correction, as in ISO/IEC 19795-10) are over groups.
+A genuine comparison belongs to its person's group, an impostor comparison to a group only if both people are in it (those across groups
+are easy, and are listed apart). Ratio is largest / smallest; the Gini coefficient has the n / (n − 1) correction of ISO/IEC 19795-10.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ from ..errors import InputError, ManifestError
 from ..types import frozen
 from . import metrics
 
-__all__ = ["FoldResult", "Pair", "PairList", "k_fold", "read_lfw_pairs"]
+__all__ = ["FoldResult", "Pair", "PairList", "k_fold", "parse_lfw_lines", "read_lfw_pairs"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +106,41 @@ class FoldResult:
     failures: int
 
 
+def parse_lfw_lines(path: Path, lines: Sequence[str], n_folds: int, size: int, root: Path, suffix: str) -> list[Pair]:
+    """The pairs below the head of a list in LFW's format: `n_folds` times `size` same and `size` different ones.
+
+    Raises:
+        ManifestError: see `read_lfw_pairs`.
+    """
+    wanted = 1 + 2 * n_folds * size
+    if len(lines) != wanted:
+        place = min(len(lines), wanted) + 1
+        raise ManifestError(f"{path}: the header promises {n_folds} folds of 2 x {size} pairs, {wanted} lines in all; got {len(lines)}", place)
+
+    def picture(name: str, number: str, line: int) -> Path:
+        if not number.isdecimal() or int(number) < 1:
+            raise ManifestError(f"{path}: a picture number must count from 1, got {number!r}", line)
+        if name in (".", "..") or "/" in name or "\\" in name:
+            raise ManifestError(f"{path}: {name!r} is not a person's name", line)
+        return root / name / f"{name}_{int(number):04d}{suffix}"
+
+    pairs: list[Pair] = []
+    for line, text in enumerate(lines[1:], start=2):
+        parts = text.split()
+        same = (line - 2) // size % 2 == 0
+        if len(parts) != (3 if same else 4):
+            form = "'Name i j' (same person)" if same else "'Name i Other j' (two people)"
+            raise ManifestError(f"{path}: expected {form}, got {len(parts)} fields: {text[:80]!r}", line)
+        first, second = (parts[0], parts[1]), (parts[0], parts[2]) if same else (parts[2], parts[3])
+        pair = Pair(picture(*first, line), picture(*second, line), same, (first[0], second[0]))
+        if pair.first == pair.second:
+            raise ManifestError(f"{path}: {pair.first.name} is compared with itself", line)
+        if not same and first[0] == second[0]:
+            raise ManifestError(f"{path}: {first[0]} stands in a line for two people as both of them", line)
+        pairs.append(pair)
+    return pairs
+
+
 def read_lfw_pairs(path: str | Path, root: str | Path, suffix: str = ".jpg") -> PairList:
     """Read LFW's `pairs.txt` (View 2).
 
@@ -133,32 +168,7 @@ def read_lfw_pairs(path: str | Path, root: str | Path, suffix: str = ".jpg") -> 
     if len(header) != 2 or not all(part.isdecimal() and int(part) > 0 for part in header):
         raise ManifestError(f"{path}: the header must be two numbers, folds and pairs of each kind (10 300), got {' '.join(header)[:60]!r}", 1)
     n_folds, size = int(header[0]), int(header[1])
-    wanted = 1 + 2 * n_folds * size
-    if len(lines) != wanted:
-        place = min(len(lines), wanted) + 1
-        raise ManifestError(f"{path}: the header promises {n_folds} folds of 2 x {size} pairs, {wanted} lines in all; got {len(lines)}", place)
-
-    def picture(name: str, number: str, line: int) -> Path:
-        if not number.isdecimal() or int(number) < 1:
-            raise ManifestError(f"{path}: a picture number must count from 1, got {number!r}", line)
-        if name in (".", "..") or "/" in name or "\\" in name:
-            raise ManifestError(f"{path}: {name!r} is not a person's name", line)
-        return root / name / f"{name}_{int(number):04d}{suffix}"
-
-    pairs: list[Pair] = []
-    for line, text in enumerate(lines[1:], start=2):
-        parts = text.split()
-        same = (line - 2) // size % 2 == 0
-        if len(parts) != (3 if same else 4):
-            form = "'Name i j' (same person)" if same else "'Name i Other j' (two people)"
-            raise ManifestError(f"{path}: expected {form}, got {len(parts)} fields: {text[:80]!r}", line)
-        first, second = (parts[0], parts[1]), (parts[0], parts[2]) if same else (parts[2], parts[3])
-        pair = Pair(picture(*first, line), picture(*second, line), same, (first[0], second[0]))
-        if pair.first == pair.second:
-            raise ManifestError(f"{path}: {pair.first.name} is compared with itself", line)
-        if not same and first[0] == second[0]:
-            raise ManifestError(f"{path}: {first[0]} stands in a line for two people as both of them", line)
-        pairs.append(pair)
+    pairs = parse_lfw_lines(path, lines, n_folds, size, root, suffix)
     folds = np.arange(len(pairs)) // (2 * size) + 1
     found = PairList(tuple(pairs), folds, str(path), hashlib.sha256(data).hexdigest(), f"LFW pairs, {n_folds} folds")
     absent = [picture for picture in found.pictures if not picture.is_file()]
