@@ -38,7 +38,7 @@ from .protocols import FoldResult, Pair, PairList, k_fold, read_lfw_pairs
 from .rates import cllr, d_prime, det, min_cllr, rates_at, transaction, val_at_far, verification_table
 from .report import Report
 from .run import evaluate_pairs
-from .score_files import evaluate_attributes, evaluate_pad, evaluate_scores
+from .score_files import evaluate_attributes, evaluate_pad, evaluate_scores, read_columns
 from .summary import Summary, summarize
 from .tasks import Degraded, FixedCrop
 
@@ -91,7 +91,7 @@ __all__ = [
     "rate_interval",
     "rates_at",
     "read_fglfw_pairs",
-    "read_groups",
+    "read_columns", "read_groups",
     "read_labeled_pairs",
     "read_lfw_pairs",
     "read_pairs_csv",
