@@ -20,7 +20,6 @@ from faceworks.pipeline import PipelineSpec  # noqa: E402
 
 RECIPES = (
     {},
-    {"flip": True},
     {"detector": "retinaface-mnet025"},
     {"embedder": "dlib-resnet-v1"},
     {"embedder": "fusion-sface-dlib"},

@@ -365,7 +365,9 @@ def test_the_recipe_changes_with_what_changes_the_score() -> None:
     assert Pipeline(base.with_options(select="all", threads=1, threshold=0.5, on_no_face="empty")).recipe_id == Pipeline(base).recipe_id
 
 
-@pytest.mark.parametrize("option", [{"detektor": "x"}, {"select": "first"}, {"on_no_face": "skip"}, {"metric": "l3"}, {"device": "tpu"}, {"threads": -1}])
+@pytest.mark.parametrize(
+    "option", [{"detektor": "x"}, {"select": "first"}, {"on_no_face": "skip"}, {"metric": "l3"}, {"device": "tpu"}, {"threads": -1}]
+)
 def test_options_that_cannot_hold(option: dict[str, object], pictures: Pictures) -> None:
     with pytest.raises(ConfigError):
         faceworks.embed(pictures["person_a_1"], **option)

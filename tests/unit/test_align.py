@@ -152,7 +152,13 @@ def test_templates_need_their_landmarks() -> None:
 
 @pytest.mark.parametrize(
     ("template", "message"),
-    [("arcface-100x100", "unknown crop"), ("square:x", "positive number"), ("square:-1", "positive number"), ("box:0", "positive number"), ("box:nan", "positive")],
+    [
+        ("arcface-100x100", "unknown crop"),
+        ("square:x", "positive number"),
+        ("square:-1", "positive number"),
+        ("box:0", "positive number"),
+        ("box:nan", "positive"),
+    ],
 )
 def test_a_crop_that_does_not_exist(template: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):

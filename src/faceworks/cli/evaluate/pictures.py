@@ -234,8 +234,8 @@ def folder(
 def calibrate(root: Path, out: Path | None, keep: bool, dataset: str, executor: Any, as_json: bool, quiet: bool, **options: Any) -> int:
     """Compare every picture of a folder of person folders with every other, and store what a similarity means for this recipe.
 
-    The threshold of each false match rate from 1e-1 to 1e-5, as far as the comparisons carry it, with intervals by resampling people and with the rate
-    reached on the other half of the people; and the map from similarity to probability.
+    The threshold of each false match rate from 1e-1 to 1e-5, as far as the comparisons carry it, with intervals by resampling people and with the
+    rate reached on the other half of the people; and the map from similarity to probability.
     """
     spec = _spec(options)
     from ... import calibration
