@@ -11,13 +11,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from synthetic import noise
 
 import faceworks
 from faceworks import align, cards, geometry, image, similarity
 from faceworks.errors import ConfigError, InputError, ModelMismatch, NoFaceFound
 from faceworks.pipeline import Pipeline, PipelineSpec
 from faceworks.types import Crop, Face, FaceResult
+from synthetic import noise
 
 pytestmark = pytest.mark.assets
 PORTRAITS = ("person_a_1", "person_a_2", "person_b_1", "person_b_2", "impostor_1", "impostor_2")

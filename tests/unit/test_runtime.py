@@ -12,12 +12,12 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 import pytest
-from synthetic import linear_network, noise
 
 from faceworks import settings
 from faceworks.cards import InputSpec, parse
 from faceworks.errors import ConfigError, DeviceUnavailable, InputError, ModelError
 from faceworks.runtime import SessionOptions, bucket, open_file, open_session, ort, run_batched, to_blob
+from synthetic import linear_network, noise
 
 CARD = """
 schema = 1
