@@ -7,8 +7,10 @@ On lists in which hardly any two comparisons share a person (LFW's) the product 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -49,13 +51,19 @@ def weights_of(weights: Floats, people: Integers) -> Floats:
     return np.asarray(found)
 
 
-def percentiles(values: ArrayLike, confidence: float = 0.95) -> Interval:
-    """The central interval of replicates; those that are NaN (nothing of a class was drawn) are left out."""
+def percentiles(values: ArrayLike, confidence: float = 0.95, people: int = 0) -> Interval:
+    """The central interval of replicates; those that are NaN (nothing of a class was drawn) are left out.
+
+    With the number of people given, the percentiles are moved out as a t interval is wider than a normal one (Hesterberg 2015, "expanded").
+    """
     kept = np.asarray(values, np.float64)
     kept = kept[np.isfinite(kept)]
     if not kept.size:
         return float("nan"), float("nan")
     tail = 50 * (1 - confidence)
+    if people > 1:
+        z = NormalDist().inv_cdf((1 + confidence) / 2)
+        tail = 100 * NormalDist().cdf(-(z + (z**3 + z) / (4 * (people - 1))) * math.sqrt(people / (people - 1)))
     low, high = np.percentile(kept, [tail, 100 - tail])
     return float(low), float(high)
 
@@ -79,7 +87,7 @@ def rate_interval(
         of = weights_of(block, pairs)
         total = of.sum(axis=1)
         rates.append(np.divide(of @ values, total, out=np.full(len(total), np.nan), where=total > 0))
-    return percentiles(np.concatenate(rates), confidence)
+    return percentiles(np.concatenate(rates), confidence, drawn.shape[1])
 
 
 def _blocks(weights: Floats, columns: int) -> Iterator[Floats]:

@@ -149,6 +149,7 @@ class _Resampled:
     curves: bootstrap.Curves
     grid: NDArray[np.float64]
     fmr_intervals: list[Interval]
+    people: int
 
 
 def _resample(
@@ -170,14 +171,14 @@ def _resample(
         point = metrics.tar_at_fmr(c, fmr=rate)
         accepted = values[~same] >= point.threshold
         spans.append(bootstrap.rate_interval(accepted, pairs[~same], weights=weights))
-    return _Resampled(found, grid, spans)
+    return _Resampled(found, grid, spans, weights.shape[1])
 
 
 def _point(c: metrics.Counts, rate: float, k: int, found: _Resampled | None, fta: Sequence[float]) -> Point:
     assert found is not None
     at = metrics.tar_at_fmr(c, fmr=rate)
     misses = round((1 - at.tar) * c.genuine)
-    tar = hull(bootstrap.percentiles(found.curves.tar[:, k]), misses, c.genuine, of_successes=True)
+    tar = hull(bootstrap.percentiles(found.curves.tar[:, k], people=found.people), misses, c.genuine, of_successes=True)
     fmr = hull(found.fmr_intervals[k], at.false_accepts, c.impostors)
     whole = rates.transaction(at.fmr, 1 - at.tar, fta[0], fta[1])
     return Point(rate, at.fmr, at.tar, at.threshold, at.false_accepts, at.impostors, tar, fmr, whole.frr, whole.far)
@@ -185,16 +186,17 @@ def _point(c: metrics.Counts, rate: float, k: int, found: _Resampled | None, fta
 
 def _intervals(c: metrics.Counts, found: _Resampled) -> dict[str, Interval]:
     value = metrics.eer(c)
-    eer = bootstrap.percentiles(found.curves.eer)
+    eer = bootstrap.percentiles(found.curves.eer, people=found.people)
     n = min(c.genuine, c.impostors)
-    return {"auc": bootstrap.percentiles(found.curves.auc), "eer": hull(eer, round(value * n), n)}
+    return {"auc": bootstrap.percentiles(found.curves.auc, people=found.people), "eer": hull(eer, round(value * n), n)}
 
 
 def _roc(c: metrics.Counts, found: _Resampled) -> tuple[tuple[float, float, float, float], ...]:
     rows, first = [], found.curves.tar.shape[1] - len(found.grid)
     for k, rate in enumerate(found.grid.tolist()):
         tar = metrics.tar_at_fmr(c, fmr=min(rate, 1.0)).tar
-        low, high = hull(bootstrap.percentiles(found.curves.tar[:, first + k]), round((1 - tar) * c.genuine), c.genuine, of_successes=True)
+        plain = bootstrap.percentiles(found.curves.tar[:, first + k], people=found.people)
+        low, high = hull(plain, round((1 - tar) * c.genuine), c.genuine, of_successes=True)
         rows.append((rate, tar, low, high))
     return tuple(rows)
 
