@@ -13,6 +13,8 @@ from typing import Any, Literal
 import numpy as np
 
 from . import align, cards, convert, similarity
+from .calibration import Calibration
+from .calibration import find as find_calibration
 from .cards import Card
 from .detect import Detector, load_detector
 from .detect.retry import STEPS, with_retry
@@ -22,7 +24,7 @@ from .errors import ConfigError, NoFaceFound
 from .landmarks import DEFAULTS, Landmarker, ensure, load_landmarker, scheme_of
 from .runtime import SessionOptions
 from .types import Crop, Embedding, Face, FaceResult, ImageArray, Metric, Select, View
-from .verification import Decision, resolve_threshold
+from .verification import Decision, resolve_threshold, threshold_for_fmr
 
 __all__ = ["SHIFT", "Pipeline", "PipelineSpec"]
 
@@ -40,7 +42,9 @@ class PipelineSpec:
         select: which face of a picture: "largest", "central" (largest area − 2 · squared distance of its center to the picture's), or "all".
         on_no_face: "raise" NoFaceFound, "empty" (no result), or "whole" (the whole picture is taken for a face).
         metric: distance for decisions.
-        threshold: largest distance that counts as same; None takes the card's.
+        threshold: largest distance that counts as same; None takes the card's (or that of `fmr`).
+        fmr: false match rate whose measured threshold decides, in (0, 1]; instead of `threshold`.
+        calibration: file with a calibration of this recipe; None looks in the user's folder and in the package.
         min_score: lowest detection score; None takes the card's.
         landmarker: card asked for the points that the crop needs where the detector gives none; "" takes the default of their scheme.
         retry: what to try, in this order, with a picture in which no face is found: "pad", "rotate90", "rotate180", "rotate270", "tile", "larger".
@@ -63,8 +67,12 @@ class PipelineSpec:
     crops: int = 1
     device: str = "auto"
     threads: int = 0
+    fmr: float | None = None
+    calibration: str | None = None
 
     def __post_init__(self) -> None:
+        if self.fmr is not None and (self.threshold is not None or not 0 < self.fmr <= 1):
+            raise ConfigError(f"fmr is a false match rate in (0, 1] and stands instead of threshold; got fmr={self.fmr}, threshold={self.threshold}")
         for name, allowed in (
             ("select", ("largest", "central", "all")),
             ("on_no_face", ("raise", "empty", "whole")),
@@ -193,12 +201,15 @@ class Pipeline:
 
         Thresholds and galleries are bound to it.
         """
+        return self._recipe(self.spec.metric)
+
+    def _recipe(self, metric: Metric) -> str:
         recipe: dict[str, Any] = {
             "detector": [_identity(self._detector_card), *(convert.version(item) for item in self._detector_card.file)],
             "embedding": self.embedding_id,
             "sight": [dataclasses.asdict(item) for item in self._detector_card.input],
             "crops": [dataclasses.asdict(item) for member in self._members for item in member.card.input],
-            "metric": self.spec.metric,
+            "metric": metric,
         }
         if self._landmarker_cards:
             chosen = [cards.get(name) for name in self._landmarker_cards]
@@ -207,9 +218,21 @@ class Pipeline:
             recipe["retry"] = list(self.spec.retry)
         return hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()[:16]
 
-    def decision(self, review: float | None = None) -> Decision:
-        """The threshold in force."""
-        return resolve_threshold(self._embedder_card, self.spec.metric, self.spec.threshold, review)
+    @property
+    def calibration(self) -> Calibration | None:
+        """What was measured for this recipe, or None. Cosine, euclidean_l2 and angular share it: their distances are functions of the cosine."""
+        if self.spec.metric in similarity.RAW:
+            return None
+        return find_calibration(self._recipe("cosine"), self.spec.calibration)
+
+    def decision(self, review: float | None = None, prior: float = 0.5) -> Decision:
+        """The threshold in force, with the recipe's calibration where there is one."""
+        known = self.calibration
+        if self.spec.fmr is not None:
+            found = threshold_for_fmr(known, self.spec.fmr, self.spec.metric, self.recipe_id, review)
+        else:
+            found = resolve_threshold(self._embedder_card, self.spec.metric, self.spec.threshold, review)
+        return dataclasses.replace(found, calibration=known, prior=prior)
 
     def detect(self, images: Sequence[ImageArray]) -> list[list[Face]]:
         """Faces of each picture, best score first."""

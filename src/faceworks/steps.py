@@ -149,7 +149,7 @@ def decision_text(answer: Verification) -> str:
     sign = "≤" if similarity.accepts(answer.distance, answer.threshold) else ">"
     sure = "no error rate is attached: no calibration exists for this recipe"
     if answer.fmr is not None:
-        sure = f"false match rate {answer.fmr:g} at this score"
+        sure = f"false match rate {answer.fmr:.2g} at this score, probability of the same person {answer.probability:.4f} at prior 0.5"
     return (
         f"{word}: the {answer.metric} distance {answer.distance:.6f} {sign} the threshold {answer.threshold:.6f} (same means distance ≤ threshold)\n"
         f"the threshold comes from: {answer.threshold_source}\n"

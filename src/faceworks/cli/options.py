@@ -25,14 +25,9 @@ __all__ = [
 ]
 
 F = TypeVar("F", bound=Callable[..., Any])
-METRICS = (
-    "cosine",
-    "euclidean",
-    "euclidean_l2",
-    "angular",
-    "chi2",
-)  # equal to similarity.METRICS (tested); named here so that --help imports no NumPy
-SPEC_OPTIONS = ("detector", "embedder", "align", "select", "on_no_face", "metric", "threshold", "min_score", "flip", "crops", "device", "threads")
+METRICS = ("cosine", "euclidean", "euclidean_l2", "angular", "chi2")  # equal to similarity.METRICS (tested); here so that --help imports no NumPy
+SPEC_OPTIONS = ("detector", "embedder", "align", "select", "on_no_face", "metric", "threshold", "min_score", "flip", "crops", "device", "threads", "fmr",
+                "calibration")  # fmt: skip
 
 
 def _apply(*decorators: Callable[[Any], Any]) -> Callable[[F], F]:
@@ -91,6 +86,10 @@ embedder_options = _apply(
 decision_options = _apply(
     click.option("--metric", type=click.Choice(METRICS), help="Distance that is compared with the threshold."),
     click.option("--threshold", type=float, metavar="T", help="Largest distance that counts as same, in the metric. Default: the model card's."),
+    click.option(
+        "--fmr", type=float, metavar="RATE", help="Take the threshold that was measured for this false match rate (1e-4), instead of --threshold."
+    ),
+    click.option("--calibration", metavar="FILE", help="A calibration of this recipe. Default: the user's folder, then the packaged ones."),
 )
 
 
