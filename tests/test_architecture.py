@@ -30,6 +30,7 @@ SOURCE = Path(faceworks.__file__).parent
 MODULES = sorted(SOURCE.rglob("*.py"))
 
 PUBLIC = """
+    Gallery identify open_gallery verify_person
     Categorical Crop Embedding Face FaceResult FaceworksError Identification Landmarks Match Pipeline PipelineSpec Scalar Verification __version__
     align detect draw embed embed_crops errors evaluate geometry get_pipeline image load_image map_images save_image settings similarity to_dict
     types verify

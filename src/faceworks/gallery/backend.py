@@ -170,6 +170,11 @@ class Samples:
         columns["person"] = columns["person"].astype(np.int32)
         return dataclasses.replace(self, people=tuple(self.people[place] for place in used), **columns, **texts)
 
+    def living(self, now: int) -> NDArray[np.bool_]:
+        """(N,) which are neither removed nor expired at `now`."""
+        alive: NDArray[np.bool_] = (self.removed == 0) & ((self.expires == 0) | (self.expires > now))
+        return alive
+
     def replace(self, **columns: Any) -> Samples:
         """A copy with other columns."""
         return dataclasses.replace(self, **columns)

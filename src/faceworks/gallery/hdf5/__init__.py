@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .base_file import is_sealed
 from .store import Hdf5Backend
 
-__all__ = ["Hdf5Backend"]
+__all__ = ["Hdf5Backend", "is_sealed"]

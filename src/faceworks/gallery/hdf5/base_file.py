@@ -204,3 +204,12 @@ def _people(handle: BinaryIO) -> list[Person]:
         names, metadata, tokens = (group[name].asstr()[()] for name in ("name", "metadata", "token"))
     rows = zip(ids, names, metadata, created, removed, tokens, strict=True)
     return [Person(id, name, json.loads(text), int(at), int(gone), token) for id, name, text, at, gone, token in rows]
+
+
+def is_sealed(path: Path) -> bool:
+    """Whether a gallery file is encrypted; False for whatever is no gallery (opening it says so)."""
+    try:
+        with h5py.File(path, "r", locking=False) as file:
+            return "sealed" in file
+    except OSError:
+        return False
