@@ -113,7 +113,8 @@ def iou(a: ArrayLike, b: ArrayLike) -> NDArray[np.float32]:
     areas_x = np.prod(np.clip(x[:, 2:] - x[:, :2], 0, None), axis=1)
     areas_y = np.prod(np.clip(y[:, 2:] - y[:, :2], 0, None), axis=1)
     union = areas_x[:, None] + areas_y[None] - overlap
-    return np.divide(overlap, union, out=np.zeros_like(overlap), where=union > 0)
+    shares: NDArray[np.float32] = np.divide(overlap, union, out=np.zeros_like(overlap), where=union > 0)
+    return shares
 
 
 def non_maximum_suppression(boxes: ArrayLike, scores: ArrayLike, threshold: float, top: int | None = None) -> NDArray[np.intp]:

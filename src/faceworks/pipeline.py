@@ -17,6 +17,7 @@ from .cards import Card
 from .detect import Detector, load_detector
 from .embed import Embedder, load_embedder
 from .errors import ConfigError, NoFaceFound
+from .landmarks import DEFAULTS, Landmarker, ensure, load_landmarker
 from .runtime import SessionOptions
 from .types import Crop, Embedding, Face, FaceResult, ImageArray, Metric, Select, View
 from .verification import Decision, resolve_threshold
@@ -80,8 +81,10 @@ class Pipeline:
         self.spec = spec or PipelineSpec()
         self._detector_card = cards.get(self.spec.detector, "detect")
         self._embedder_card = cards.get(self.spec.embedder, "embed")
-        for card in (self._detector_card, self._embedder_card):
-            cards.check_license(card)
+        self._landmarker_card = self._find_landmarker()
+        for card in (self._detector_card, self._landmarker_card, self._embedder_card):
+            if card is not None:
+                cards.check_license(card)
 
     @property
     def session_options(self) -> SessionOptions:
@@ -93,6 +96,23 @@ class Pipeline:
         """The detector, opened."""
         return load_detector(self.spec.detector, self.session_options, self.spec.min_score)
 
+    @property
+    def _grammar(self) -> str:
+        """The crop of every face but a whole picture."""
+        return self._embedder_card.input_for().crop if self.spec.align == "similarity5" else self.spec.align
+
+    def _find_landmarker(self) -> Card | None:
+        """Card of the landmarker that is asked when a face lacks the points that its crop needs: the embedder's card names it, else the scheme's default."""
+        scheme = align.needs_scheme(self._grammar)
+        named = self._embedder_card.input_for().landmarker if self.spec.align == "similarity5" else ""
+        name = named or DEFAULTS.get(scheme or "", "")
+        return cards.get(name, "landmark") if name and scheme else None
+
+    @cached_property
+    def landmarker(self) -> Landmarker | None:
+        """The landmarker, opened; None where crops need none, or only points that the detector gives."""
+        return None if self._landmarker_card is None else load_landmarker(self._landmarker_card.name, self.session_options)
+
     @cached_property
     def embedder(self) -> Embedder:
         """The embedder, opened."""
@@ -101,12 +121,15 @@ class Pipeline:
     @property
     def models(self) -> dict[str, str]:
         """Role -> card name @ first twelve digits of the file's hash."""
-        return {"detector": _identity(self._detector_card), "embedder": _identity(self._embedder_card)}
+        roles = {"detector": self._detector_card, "landmarker": self._landmarker_card, "embedder": self._embedder_card}
+        return {role: _identity(card) for role, card in roles.items() if card is not None}
 
     @property
     def embedding_id(self) -> str:
-        """What makes two vectors comparable: embedder, its converter, crop and test-time augmentation."""
+        """What makes two vectors comparable: embedder, its converter, landmarker, crop and test-time augmentation."""
         parts = [_identity(self._embedder_card), *(convert.version(item) for item in self._embedder_card.file if item.convert)]
+        if self._landmarker_card is not None:
+            parts.append(_identity(self._landmarker_card))
         if self.spec.align != "similarity5":
             parts.append(self.spec.align)
         return "+".join([*parts, *(["flip"] if self.spec.flip else [])])
@@ -156,21 +179,40 @@ class Pipeline:
             found.append(chosen)
         return found
 
-    def crop(self, picture: ImageArray, face: Face) -> Crop:
-        """The embedder's crop of a face."""
-        spec = self._embedder_card.input_for()
-        template = spec.crop
+    def _template(self, face: Face) -> str:
         if self.spec.align == "none" or (face.detector == "whole" and face.landmarks is None):
-            template = "whole"
-        elif self.spec.align != "similarity5":
-            template = self.spec.align
+            return "whole"
+        return self._grammar
+
+    def _with_landmarks(self, images: Sequence[ImageArray], faces: Sequence[Sequence[Face]]) -> list[list[Face]]:
+        """The faces with the points that their crops need; nothing is asked where they have them."""
+        if self._landmarker_card is None:
+            return [list(group) for group in faces]
+        accepted = align.schemes(self._grammar)
+        lacking = [
+            [face for face in group if self._template(face) == self._grammar and (face.landmarks is None or face.landmarks.scheme not in accepted)]
+            for group in faces
+        ]
+        if not any(lacking) or self.landmarker is None:
+            return [list(group) for group in faces]
+        located = {
+            id(old): new
+            for before, after in zip(lacking, ensure(images, lacking, self.landmarker), strict=True)
+            for old, new in zip(before, after, strict=True)
+        }
+        return [[located.get(id(face), face) for face in group] for group in faces]
+
+    def crop(self, picture: ImageArray, face: Face) -> Crop:
+        """The embedder's crop of a face; the landmarker is asked where the face lacks the points."""
+        spec, template = self._embedder_card.input_for(), self._template(face)
+        face = self._with_landmarks([picture], [[face]])[0][0]
         return align.crop(picture, face, template, (spec.size[0], spec.size[1]), spec.border, spec.interpolation, spec.margin)
 
     def embed_faces(self, images: Sequence[ImageArray], faces: Sequence[Sequence[Face]]) -> list[list[Embedding]]:
         """Embed given faces of given pictures, all in one batch."""
         views = [
             View(face, picture.shape[:2], len(group), (self.crop(picture, face),))
-            for picture, group in zip(images, faces, strict=True)
+            for picture, group in zip(images, self._with_landmarks(images, faces), strict=True)
             for face in group
         ]
         embeddings = iter(self.embed_views(views))

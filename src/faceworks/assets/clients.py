@@ -99,7 +99,7 @@ def _carried_configuration(work: Path) -> str:
         if match is None:
             continue
         with contextlib.suppress(ValueError, SyntaxError):
-            value = str(ast.literal_eval(match[3])).replace("%", "%%").replace("\n", "\n    ")
+            value = str(ast.literal_eval(match[3])).replace("\n", "\n    ")  # pip reads it without interpolation
             sections.setdefault(match[1], []).append(f"{match[2]} = {value}")
     return "".join(f"[{name}]\n" + "\n".join(lines) + "\n" for name, lines in sections.items())
 

@@ -140,8 +140,9 @@ def _start(part: _Part, url: str, have: int, response: Any) -> int:
             raise _Transient(f"the server answered bytes {have}- with Content-Range {headers.get('Content-Range')!r}")
         total = None if match[3] == "*" else int(match[3])
         if part.total is not None and total is not None and part.total != total:
+            before = part.total
             part.drop()
-            raise _Transient(f"the file on the server changed its size from {part.total} to {total} bytes")
+            raise _Transient(f"the file on the server changed its size from {before} to {total} bytes")
         part.total = total or part.total
         return have
     if response.status != 200:

@@ -131,7 +131,7 @@ def remove(file: FileSpec) -> bool:
     path = _cached(file, _identity(file))
     if path is None:
         return False
-    with lock(path.parent.name), storage_errors(path):
+    with lock(f"file {path.parent.name}"), storage_errors(path):
         shutil.rmtree(path.parent)
     return True
 
@@ -215,7 +215,7 @@ def fetch(file: FileSpec, progress: bool = True) -> Path:
         tried.append(f"bundled {bundled}: {complaint}")
     if (found := _mirrored(file, identity, tried)) is not None:
         return _adopt(file, identity, found)
-    with lock(identity.key or file.from_[0]):
+    with lock(f"file {identity.key or file.from_[0]}"):
         identity = _identity(file)
         if (path := _cached(file, identity)) is not None:  # another process was faster
             return path

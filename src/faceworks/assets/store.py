@@ -25,6 +25,7 @@ BLOCK = 1 << 20
 LOCK_WAIT = 3600.0
 """Longest wait for another process that fetches the same file, in seconds."""
 _STALE = 24 * 3600.0
+_PATIENCE = 3.0
 
 
 def cache_folder(kind: str) -> Path:
@@ -159,13 +160,15 @@ def lock(key: str, wait: float = LOCK_WAIT) -> Iterator[None]:
     with storage_errors(path.parent):
         handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
     try:
-        begin, pause = time.monotonic(), 0.01
+        begin, pause, told = time.monotonic(), 0.01, False
         while True:
             with storage_errors(path.parent):
                 if _try_lock(handle):
                     break
             if time.monotonic() - begin >= wait:
                 raise AssetUnavailable(f"another process has held the lock on {key} for {wait:.0f} s; wait for it or end it ({path})")
+            if not told and time.monotonic() - begin > _PATIENCE:
+                told = bool(sys.stderr.write(f"faceworks: waiting for another process that works on {key}\n"))
             time.sleep(pause)
             pause = min(pause * 1.5, 0.25)
         yield

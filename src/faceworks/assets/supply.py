@@ -68,7 +68,7 @@ def _archive(source: Source, file: FileSpec, fresh: bool, show: bool) -> Iterato
     kept = None if fresh else _kept(folder)
     if kept is None and settings.current().offline:
         raise SourceFailure("not asked: faceworks is offline")
-    with lock(source.archive_key):
+    with lock(f"source {source.archive_key}"):
         kept = None if fresh else _kept(folder)
         if kept is not None:
             _check_archive(kept, file)
@@ -122,7 +122,7 @@ def _plain(source: Source, file: FileSpec, show: bool, complaint: Callable[[Path
         raise SourceFailure("not asked: faceworks is offline")
     part = cache_folder("partial") / f"{_short(source.archive_key)}.part"
     path = part.with_suffix(".whole")
-    with lock(source.archive_key):
+    with lock(f"source {source.archive_key}"):
         resumed = part.is_file() and part.stat().st_size > 0
         for again in (resumed, False):
             with bar(file_name(file), show) as progress:

@@ -29,6 +29,14 @@ COMMANDS = {
 ERROR, INTERRUPTED = 2, 130
 
 
+class _Carried(Exception):
+    """Carries an error past click, which would turn it into an exit code of its own (a broken pipe into 1, the end of a file into an interrupt)."""
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__(error)
+        self.error = error
+
+
 class LazyGroup(click.Group):
     """A group whose commands are imported when they are used."""
 
@@ -57,6 +65,17 @@ class LazyGroup(click.Group):
             hint = f"did you mean {near[0]}? " if near else ""
             raise click.UsageError(f"no command is called {name!r}; {hint}commands: {', '.join(COMMANDS)}", ctx)
         return super().resolve_command(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; what click would read as its own exit codes is carried past it."""
+        try:
+            return super().invoke(ctx)
+        except (EOFError, OSError) as error:
+            raise _Carried(error) from error
+        except click.exceptions.Exit as error:
+            if error.exit_code == 0:  # --help and --version
+                raise
+            raise RuntimeError(f"a command left with {error.exit_code}") from error
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120}, no_args_is_help=False)
@@ -124,9 +143,7 @@ def _silence(stream: Any) -> None:
 
 def exit_code(error: BaseException) -> int:
     """The exit code that an error leads to: 130 for an interrupt, 2 for everything else. 1 and 3 are answers, never errors."""
-    if isinstance(error, click.Abort):
-        return ERROR if isinstance(error.__cause__, EOFError) else INTERRUPTED
-    return INTERRUPTED if isinstance(error, KeyboardInterrupt) else ERROR
+    return INTERRUPTED if isinstance(error, (KeyboardInterrupt, click.Abort)) else ERROR
 
 
 def _invoke(arguments: Sequence[str], state: dict[str, bool]) -> int:
@@ -138,10 +155,12 @@ def _invoke(arguments: Sequence[str], state: dict[str, bool]) -> int:
         result = app.main(list(arguments), prog_name="faceworks", standalone_mode=False, obj=state)
         sys.stdout.flush()
         return result if isinstance(result, int) else 0
-    except SystemExit as error:  # click leaves with 1 at a broken pipe, and a library might with anything
+    except _Carried as carried:
+        raise carried.error from None
+    except SystemExit as error:
         if not error.code:
             return 0
-        if isinstance(error.__context__, OSError):
+        if isinstance(error.__context__, BrokenPipeError):  # rich leaves with 1
             raise error.__context__ from None
         raise RuntimeError(f"something left with {error.code!r}") from error
 
@@ -159,7 +178,7 @@ def run(arguments: Sequence[str]) -> int:
         code = exit_code(error)
         try:
             if code != INTERRUPTED:
-                _complain(error.__cause__ if isinstance(error, click.Abort) and error.__cause__ else error, state["debug"])
+                _complain(error, state["debug"])
         except OSError:
             _silence(sys.stderr)
         if isinstance(error, OSError):

@@ -1,7 +1,7 @@
 """Foreign weight files become ONNX graphs that onnxruntime runs well. One module per format; the result is cached.
 
 A card's `convert = "fold"` names an entry of `CONVERTERS`. A converter is a function `Source -> bytes` (a serialized ONNX model) in a module with
-an integer `VERSION`; raising the version makes every cached result of it stale.
+an integer `VERSION` (and a `SUFFIX` where the result is no ONNX file); raising the version makes every cached result of it stale.
 """
 
 from __future__ import annotations
@@ -21,7 +21,13 @@ from ..errors import CardError, ConversionError, FaceworksError
 __all__ = ["CONVERTERS", "Source", "converted_path", "prepare", "version"]
 
 CONVERTERS = {
+    "caffe": "faceworks.convert.caffe:caffe",
+    "dlib_mmod": "faceworks.convert.dlib:mmod",
+    "dlib_resnet": "faceworks.convert.dlib:resnet",
+    "dlib_shape": "faceworks.convert.dlib_shape:shape_predictor",
     "fold": "faceworks.convert.fold:fold",
+    "mtcnn": "faceworks.convert.mtcnn:mtcnn",
+    "torch_state": "faceworks.convert.torch_state:torch_state",
 }
 
 
@@ -70,7 +76,8 @@ def _key(card: Card, file: FileSpec) -> str:
 def converted_path(card: Card, role: str = "model") -> Path:
     """Where the converted file of that role lies, or would lie."""
     file = card.file_for(role)
-    return assets.cache_folder("converted") / f"{card.name}-{role}-{_key(card, file)[:16]}.onnx"
+    suffix = getattr(_module(file.convert)[0], "SUFFIX", ".onnx") if file.convert else ".onnx"
+    return assets.cache_folder("converted") / f"{card.name}-{role}-{_key(card, file)[:16]}{suffix}"
 
 
 def prepare(card: Card, role: str = "model") -> Path:

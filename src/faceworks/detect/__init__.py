@@ -16,6 +16,17 @@ from ..types import Face, ImageArray
 __all__ = ["ADAPTERS", "Detector", "load_detector"]
 
 ADAPTERS = {
+    "cascade": "faceworks.detect.cascade:Cascade",
+    "centerface": "faceworks.detect.centerface:Centerface",
+    "dlib_hog": "faceworks.detect.dlib_hog:DlibHog",
+    "mmod": "faceworks.detect.mmod:Mmod",
+    "mtcnn": "faceworks.detect.mtcnn:Mtcnn",
+    "retinaface": "faceworks.detect.retinaface:Retinaface",
+    "scrfd": "faceworks.detect.scrfd:Scrfd",
+    "ssd": "faceworks.detect.ssd:Ssd",
+    "ultralight": "faceworks.detect.ultralight:Ultralight",
+    "whole": "faceworks.detect.whole:Whole",
+    "yolo": "faceworks.detect.yolo:Yolo",
     "yunet": "faceworks.detect.yunet:Yunet",
 }
 

@@ -299,10 +299,6 @@ class Gallery:
         self.backend.compact()
         return count
 
-    def replace_all(self, binding: Binding, entries: Entries, action: str) -> None:
-        """Put other content in the place of all of it, in one transaction."""
-        self.commit(Change(clear=True, binding=binding, people=entries.people, samples=entries.samples), action, [])
-
     def add_entries(self, binding: Binding | None, entries: Entries, action: str = "import") -> None:
         """Add people and samples from elsewhere.
 

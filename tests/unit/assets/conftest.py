@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import http.server
 import threading
@@ -10,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+
 from faceworks.assets import download
 from faceworks.cards import FileSpec
 
@@ -54,10 +56,8 @@ class Server:
                 """Quiet."""
 
             def do_GET(self) -> None:
-                try:
+                with contextlib.suppress(OSError):
                     outer.answer(self)
-                except OSError:
-                    pass
 
         self.http = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.http.daemon_threads = True

@@ -9,6 +9,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+
 from faceworks.assets.archives import extract, read_literal
 from faceworks.assets.sources import SourceFailure
 
@@ -30,7 +31,8 @@ def tar_bytes(mode: str, *entries: tuple[tarfile.TarInfo, bytes]) -> bytes:
 
 def deb_bytes(data: bytes, name: bytes = b"data.tar.xz") -> bytes:
     def part(title: bytes, content: bytes) -> bytes:
-        return title.ljust(16) + b"0           0     0     100644  " + str(len(content)).encode().ljust(10) + b"`\n" + content + b"\n" * (len(content) % 2)
+        head = title.ljust(16) + b"0           0     0     100644  " + str(len(content)).encode().ljust(10) + b"`\n"
+        return head + content + b"\n" * (len(content) % 2)
 
     return b"!<arch>\n" + part(b"debian-binary", b"2.0\n") + part(b"control.tar.gz", b"abc") + part(name, data)
 
@@ -136,6 +138,13 @@ def test_literal() -> None:
     for name, why in (("X", "is a int"), ("NONE", "holds no literal"), ("EMPTY", "cannot be read|holds no")):
         with pytest.raises(SourceFailure, match=why):
             read_literal(text, name)
-    for hostile in (b"WEIGHTS = bytes(10**10)", b"WEIGHTS = __import__('os').abort()", b"WEIGHTS = (", b"(" * 100_000, b"\0", b"WEIGHTS = b'a' * 10**9"):
+    for hostile in (
+        b"WEIGHTS = bytes(10**10)",
+        b"WEIGHTS = __import__('os').abort()",
+        b"WEIGHTS = (",
+        b"(" * 100_000,
+        b"\0",
+        b"WEIGHTS = b'a' * 10**9",
+    ):
         with pytest.raises(SourceFailure):
             read_literal(hostile, "WEIGHTS")

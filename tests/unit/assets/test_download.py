@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from faceworks import assets
 from faceworks.assets import download as module
 from faceworks.cards import FileSpec
@@ -64,7 +65,7 @@ def test_without_validator_it_starts_again(server: Server, spec: Spec) -> None:
         ("stall", r"no byte came for 0.4 s"),
         ("trickle", r"only \d+ bytes came within 0.4 s|no byte came"),
         ("truncate", r"announced \d+ bytes and closed after \d+"),
-        ("lie_long", r"announced 800000 bytes and closed after 400000"),
+        ("lie_long", r"announced 800000 bytes and closed after 400000|changed its size from 800000 to 400000"),
         ("404", "answered 404"),
         ("503", r"answered 503 .*4 tries"),
         ("packed", "packs the file as gzip"),
@@ -83,7 +84,7 @@ def test_gives_up(server: Server, spec: Spec, cache: Path, mode: str, why: str) 
 
 def test_wrong_bytes_and_short_lie(server: Server, spec: Spec, cache: Path) -> None:
     for mode, data in (("ok", DATA[::-1]), ("lie_short", DATA)):
-        with pytest.raises(ChecksumMismatch, match="sha256 is .* expected"):
+        with pytest.raises(ChecksumMismatch, match=r"sha256 is .* expected"):
             assets.fetch(spec(DATA, server.put("/a", data, mode)))
     assert no_leftovers(cache)
     assert assets.fetch(spec(DATA, server.url + "/a", server.put("/b", DATA))).read_bytes() == DATA, "the next source is asked"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import errno
 import hashlib
 import io
-import multiprocessing
 import os
+import subprocess
 import sys
 import threading
 import zipfile
@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import IO
 
 import pytest
-from faceworks import assets, settings
-from faceworks.assets import clients, store, supply
+
+from faceworks import assets
+from faceworks.assets import clients, supply
 from faceworks.assets.sources import Source, SourceFailure
 from faceworks.cards import FileSpec
 from faceworks.errors import AssetUnavailable, CardError, ChecksumMismatch
@@ -104,7 +105,10 @@ def test_truncated_cache_entry_is_fetched_again(server: Server, spec: Spec) -> N
 def test_one_archive_for_several_files(server: Server, spec: Spec, cache: Path) -> None:
     archive = zipped(a__one=DATA, a__two=DATA[::-1])
     url = server.put("/x.zip?token=1", archive)
-    files = [spec(DATA, f"{url}!a/one", name="one"), spec(DATA[::-1], f"{url}!a/two", name="two", archive_sha256=hashlib.sha256(archive).hexdigest())]
+    files = [
+        spec(DATA, f"{url}!a/one", name="one"),
+        spec(DATA[::-1], f"{url}!a/two", name="two", archive_sha256=hashlib.sha256(archive).hexdigest()),
+    ]
     assert [path.read_bytes() for path in assets.fetch_all(files, progress=False)] == [DATA, DATA[::-1]]
     assert len(server.pages["/x.zip?token=1"].asked) == 1
     assert len(list((cache / "archives").rglob("x.zip"))) == 1
@@ -145,7 +149,7 @@ def test_git_blob(server: Server) -> None:
 def test_pin_on_first_use(server: Server, cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = FileSpec("model", (server.put('/a"b.pth', DATA),), pin="first-use")
     with pytest.raises(CardError):
-        assets.fetch(FileSpec("model", (f'{server.url}/a b',), pin="first-use"))
+        assets.fetch(FileSpec("model", (f"{server.url}/a b",), pin="first-use"))
     path = assets.fetch(file)
     said = capsys.readouterr().err
     assert said.count("\n") == 1
@@ -160,7 +164,7 @@ def test_pin_on_first_use(server: Server, cache: Path, capsys: pytest.CaptureFix
     with pytest.raises(ChecksumMismatch, match=f"expected {hashlib.sha256(DATA).hexdigest()}"):
         assets.fetch(file)
     (cache / "lock.toml").write_text("pin = 3")
-    with pytest.raises(AssetUnavailable, match="lock file .* cannot be read"):
+    with pytest.raises(AssetUnavailable, match=r"lock file .* cannot be read"):
         assets.fetch(file)
 
 
@@ -169,7 +173,7 @@ def test_pin_that_another_source_breaks(server: Server) -> None:
     assets.fetch(FileSpec("model", (first,), pin="first-use", name="x"))
     assets.remove(FileSpec("model", (first,), pin="first-use", name="x"))
     with pytest.raises(ChecksumMismatch):
-        assets.fetch(FileSpec("model", (second, first.replace("/a", "/c")) if False else (second, first), pin="first-use", name="x", bytes=5))
+        assets.fetch(FileSpec("model", (second, first), pin="first-use", name="x", bytes=5))
 
 
 def test_fetch_all_tries_all(server: Server, spec: Spec) -> None:
@@ -192,24 +196,21 @@ def test_threads_download_once(server: Server, spec: Spec) -> None:
     assert len(server.pages["/a"].asked) == 1
 
 
-def _hold(cache: str, ready: object, release: object) -> None:
-    with settings.use(settings.Settings(Path(cache))), store.lock("key"):
-        ready.set()  # type: ignore[attr-defined]
-        release.wait(10)  # type: ignore[attr-defined]
+HOLD = "from faceworks import assets\nwith assets.lock('key'):\n    print('held', flush=True)\n    input()\n"
 
 
 def test_lock_waits_no_longer_than_told_and_dies_with_its_process(cache: Path) -> None:
-    context = multiprocessing.get_context("spawn")
-    ready, release = context.Event(), context.Event()
-    process = context.Process(target=_hold, args=(str(cache), ready, release))
-    process.start()
-    assert ready.wait(10)
+    source = str(Path(assets.__file__).parents[2])
+    command = [sys.executable, "-c", f"import sys; sys.path.insert(0, {source!r})\n{HOLD}"]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert process.stdout
+    assert process.stdout.readline().strip() == b"held"
     with pytest.raises(AssetUnavailable, match=r"held the lock on key for 0 s"), assets.lock("key", wait=0.05):
         pass
     with assets.lock("another key", wait=0):
         pass
     process.kill()
-    process.join()
+    process.communicate()
     with assets.lock("key", wait=5):
         pass
 

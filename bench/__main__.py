@@ -1,0 +1,5 @@
+"""`python bench`, as `make bench` calls it."""
+
+from run import main
+
+main()
