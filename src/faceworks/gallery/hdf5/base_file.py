@@ -42,6 +42,7 @@ class Base:
     Attributes:
         path, inode: the file and its identity. uuid, generation: see the log. binding: the model. attributes: all of them, decoded.
         table: its content, or None where it is sealed. sealed: the bytes of an encrypted gallery, or None.
+        handle: the file, kept open for the columns that are read later.
     """
 
     path: Path
@@ -52,6 +53,7 @@ class Base:
     attributes: dict[str, Any]
     table: Table | None
     sealed: memoryview | None
+    handle: BinaryIO
 
 
 def is_gallery(path: Path) -> bool:
@@ -142,6 +144,7 @@ def open_base(path: Path) -> Base:
         GalleryCorrupt: no HDF5 file, a damaged one, or one whose columns contradict each other.
         GalleryUnavailable: a file of another kind, or of a later version.
     """
+    handle = None
     try:
         handle = path.open("rb")  # kept open: what is read later comes from the same file, even after a compaction has put another in its place
         with h5py.File(handle, "r") as file:
@@ -157,14 +160,23 @@ def open_base(path: Path) -> Base:
             binding = Binding.from_json(json.loads(attributes["binding"])) if attributes["binding"] else None
             identity = (path, inode, bytes.fromhex(str(attributes["uuid"])), int(attributes["generation"]), binding, attributes)
             if "sealed" in file:
-                return Base(*identity, None, memoryview(file["sealed"][()].tobytes()))
-            return Base(*identity, _table(file, handle, binding), None)
-    except FileNotFoundError:
+                return Base(*identity, None, memoryview(file["sealed"][()].tobytes()), handle)
+            return Base(*identity, _table(file, handle, binding), None, handle)
+    except (FileNotFoundError, IsADirectoryError):
+        raise
+    except GalleryUnavailable:
+        _close(handle)
         raise
     except PermissionError as error:
         raise GalleryUnavailable(f"cannot open {path}: no permission to read it") from error
     except (OSError, KeyError, ValueError, TypeError) as error:
+        _close(handle)
         raise GalleryCorrupt(f"{path} cannot be read as a gallery: {error}; restore it from a backup") from error
+
+
+def _close(handle: BinaryIO | None) -> None:
+    if handle is not None:
+        handle.close()
 
 
 def _table(file: Any, handle: BinaryIO, binding: Binding | None) -> Table:

@@ -105,6 +105,8 @@ class Hdf5Backend:
             except FileNotFoundError:
                 raise GalleryUnavailable(f"there is no gallery {self.path}; create it: faceworks gallery create --gallery {self.path}") from None
             log = Log.look(self.log_path)
+            if log.generation > base.generation:
+                base.handle.close()
             if log.generation >= 0 and log.uuid != base.uuid:
                 raise GalleryCorrupt(f"{self.log_path} belongs to another gallery than {self.path}; put the right one there, or move it away")
             if log.generation <= base.generation:
@@ -115,6 +117,7 @@ class Hdf5Backend:
         self._start(base, log)
 
     def _start(self, base: Base, log: Log) -> None:
+        self._close_base()
         self._base = base
         if (base.sealed is not None) != self.codec.sealed:
             raise ConfigError(
@@ -128,6 +131,11 @@ class Hdf5Backend:
         self._log = log if log.generation == base.generation else Log(self.log_path)
         self._seen: tuple[Any, ...] = ()
         self._replay()
+
+    def _close_base(self) -> None:
+        base = getattr(self, "_base", None)
+        if base is not None:
+            base.handle.close()
 
     def _replay(self) -> None:
         if self._log.generation >= 0:
@@ -249,4 +257,6 @@ class Hdf5Backend:
 
     def close(self) -> None:
         """See `Backend.close`."""
-        self._closed = True
+        with self._lock:
+            self._closed = True
+            self._close_base()
