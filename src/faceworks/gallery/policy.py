@@ -14,7 +14,7 @@ from .. import image, similarity
 from ..errors import ConfigError, DuplicateEntry, GalleryUnavailable, InputError, ModelMismatch, UnknownPerson
 from ..pipeline import Pipeline, PipelineSpec
 from ..types import FaceResult, FloatArray, Identification
-from . import enrolling, names, removal
+from . import enrolling, names, removal, upkeep
 from .backend import Backend, Binding, Change, Entries, Info, Person, Samples, samples_of
 from .enrolling import Enrolled, NewFace
 from .identifying import Calibration, Template, Templates, Threshold, matches, nearest_people, threshold_at_fpir
@@ -64,6 +64,18 @@ class Gallery:
     def close(self) -> None:
         """Let go of the store."""
         self.backend.close()
+
+    def check(self) -> dict[str, Any]:
+        """Read everything again; what is worth knowing. Raises `GalleryCorrupt` where something is damaged."""
+        return upkeep.check(self)
+
+    def stats(self) -> dict[str, Any]:
+        """Counts, model and store."""
+        return upkeep.stats(self)
+
+    def build_index(self, progress: Callable[[int], None] | None = None) -> int:
+        """Build the search index (`exact=False`) of a gallery file; the number of samples in it."""
+        return upkeep.build_index(self, progress)
 
     # --- the model ---
 
@@ -232,9 +244,10 @@ class Gallery:
         """One transaction, and its line in the audit log."""
         self._writable()
         self.backend.commit(change)
-        self._note(action, people, 0 if change.samples is None else len(change.samples))
+        self.note(action, people, 0 if change.samples is None else len(change.samples))
 
-    def _note(self, action: str, people: Sequence[Person], count: int) -> None:
+    def note(self, action: str, people: Sequence[Person], count: int) -> None:
+        """A line in the audit log, where there is one."""
         if self.audit is not None:
             self.audit.add(action, [person.token for person in people], count)
 
@@ -349,7 +362,7 @@ class Gallery:
         else:
             found = self._with_one(vectors, only, template)
         people = {person.id: person for person in self.backend.entries(sorted({id for row in found for id, _, _ in row})).people}
-        self._note("verify" if only else "search", [people[only]] if only in people else [], len(results))
+        self.note("verify" if only else "search", [people[only]] if only in people else [], len(results))
         out = []
         for item, row in zip(results, found, strict=True):
             shown = matches(row, {id: person.name for id, person in people.items()}, self.calibration)

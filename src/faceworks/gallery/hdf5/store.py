@@ -57,6 +57,7 @@ class Hdf5Backend:
         self.codec: Codec = codec or Plain()
         self.index: Any = None
         self._files, self._lock, self._closed = files or Files(), threading.RLock(), False
+        self._doubtful = False
         with explained(self.path, "open"):
             if mode in ("a", "x"):
                 self._create(binding, attributes or {})
@@ -157,6 +158,9 @@ class Hdf5Backend:
         """Take over what other processes committed."""
         if self._closed:
             raise GalleryUnavailable(f"the gallery {self.path} is closed")
+        if self._doubtful:
+            self._load()
+            self._doubtful = False
         state = self._state()
         if state == self._seen:
             return
@@ -185,11 +189,13 @@ class Hdf5Backend:
         with self._lock, explained(self.path, "write"), locked(self._lock_path, self.wait):
             self.refresh()
             self._table.check(change)
+            self._doubtful = self.codec.sealed  # a codec that remembers keys is read anew if this fails
             pieces = self.codec.encode(change)
             if self._log.generation < 0:
                 self._new_log()
             self._log.append(self._files, pieces)
             self._table.apply(change)
+            self._doubtful = False
             self._seen = self._state()
             if self._log.end > max(SMALLEST_LOG, self.path.stat().st_size // LOG_SHARE):
                 self._compact()
