@@ -209,7 +209,7 @@ def identify(paths: tuple[str, ...], k: int, person: str | None, fpir: float | N
     if save is not None:
         _save(save, [item for item in items if item.error is None], picture_targets)
     if as_json:
-        print_json([{"source": str(item.source), "faces": item.result or []} | ({"error": str(item.error)} if item.error else {}) for item in items])
+        print_json([{"source": str(item.source), "faces": [_flat(a) for a in item.result or []]} | ({"error": str(item.error)} if item.error else {}) for item in items])
     elif quiet:
         for item in items:
             for answer in item.result or []:
@@ -221,6 +221,13 @@ def identify(paths: tuple[str, ...], k: int, person: str | None, fpir: float | N
         for limit, source in sorted(limits):
             click.echo(f"a name needs a similarity of {limit:.4f} or more; threshold from: {source}")
     return complain(items)
+
+
+def _flat(answer: Identification) -> dict[str, Any]:
+    from ..types import to_dict
+
+    plain = to_dict(answer)
+    return {**plain.pop("face"), **plain}
 
 
 def _row(answer: Identification) -> tuple[str, str, str, str]:
