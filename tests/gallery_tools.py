@@ -37,7 +37,9 @@ def change_of(numbers: list[int], dim: int = 4, **more: Any) -> Change:
     """One sample each for these numbers, of a person of its own; the number decides the vector."""
     people = [Person(f"p{n}", f"Name {n}", {"n": n}, created=n) for n in numbers]
     vectors = [np.random.default_rng(n).normal(size=dim) for n in numbers]
-    return Change(people=people, samples=samples_of([p.id for p in people], range(len(numbers)), vectors, numbers, source=[f"{n}.jpg" for n in numbers]), **more)
+    return Change(
+        people=people, samples=samples_of([p.id for p in people], range(len(numbers)), vectors, numbers, source=[f"{n}.jpg" for n in numbers]), **more
+    )
 
 
 def content(backend: Any) -> dict[str, Any]:

@@ -91,7 +91,8 @@ def _from_file(path: Path, required: bool) -> dict[str, Any]:
     for key, value in data.items():
         if key not in types:
             raise ConfigError(f"{path}: unknown setting {key!r}; allowed: {', '.join(sorted(types))}")
-        wanted: tuple[type, ...] = {"str | None": (str,), "Path": (str,), "tuple[Path, ...]": (list,), "bool": (bool,), "int": (int,), "str": (str,)}[str(types[key])]
+        kinds: dict[str, tuple[type, ...]] = {"tuple[Path, ...]": (list,), "bool": (bool,), "int": (int,)}
+        wanted = kinds.get(str(types[key]), (str,))
         if not isinstance(value, wanted) or (wanted == (int,) and isinstance(value, bool)):
             raise ConfigError(f"{path}: setting {key!r} has the wrong type {type(value).__name__}")
     if "cache" in data:

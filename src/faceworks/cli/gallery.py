@@ -140,9 +140,10 @@ def people(as_json: bool, quiet: bool, **options: Any) -> int:
             click.echo(f"{entry.person.id}\t{entry.person.name}")
     else:
         rows = [entry_json(entry, False) for entry in entries]
+        heads = [" ".join(f"{value:.3f}" for value in row["head"]) for row in rows]
         table = [
-            (row["id"], _short(row["name"]), str(row["samples"]), " ".join(f"{value:.3f}" for value in row["head"]), (row["created"] or "")[:10]) for row in rows
-        ]  # fmt: skip
+            (row["id"], _short(row["name"]), str(row["samples"]), head, (row["created"] or "")[:10]) for row, head in zip(rows, heads, strict=True)
+        ]
         print_table(["id", "name", ">samples", "vector", "since"], table)
         click.echo(f"{len(rows)} {'people' if len(rows) != 1 else 'person'} in {options['url']}; model {model}")
     return 0
@@ -186,7 +187,9 @@ def _sample(row: dict[str, Any]) -> str:
 @click.option("-k", "k", type=click.IntRange(min=1), default=5, show_default=True, help="Candidates for each face.")
 @click.option("--person", help="Compare with this person alone: is it them?")
 @click.option("--fpir", type=float, metavar="RATE", help="Threshold at which this share of strangers is taken for somebody; needs a calibration.")
-@click.option("--template", type=click.Choice(["best", "mean", "weighted"]), default="best", show_default=True, help="How a person's samples are compared.")
+@click.option(
+    "--template", type=click.Choice(["best", "mean", "weighted"]), default="best", show_default=True, help="How a person's samples are compared."
+)
 @click.option("--fast", is_flag=True, help="Let the index answer, where there is one (see reindex --index).")
 @decision_options
 @embedder_options
@@ -209,7 +212,12 @@ def identify(paths: tuple[str, ...], k: int, person: str | None, fpir: float | N
     if save is not None:
         _save(save, [item for item in items if item.error is None], picture_targets)
     if as_json:
-        print_json([{"source": str(item.source), "faces": [_flat(a) for a in item.result or []]} | ({"error": str(item.error)} if item.error else {}) for item in items])
+        print_json(
+            [
+                {"source": str(item.source), "faces": [_flat(a) for a in item.result or []]} | ({"error": str(item.error)} if item.error else {})
+                for item in items
+            ]
+        )
     elif quiet:
         for item in items:
             for answer in item.result or []:
@@ -255,7 +263,9 @@ def check(as_json: bool, quiet: bool, **options: Any) -> int:
     if as_json:
         print_json(answer)
     elif not quiet:
-        print_facts([(key, str(value)) for key, value in answer.items() if key != "notes"] + [("note", text) for text in answer["notes"]], "sound", "green")
+        print_facts(
+            [(key, str(value)) for key, value in answer.items() if key != "notes"] + [("note", text) for text in answer["notes"]], "sound", "green"
+        )
     return 0
 
 
@@ -278,7 +288,10 @@ def audit(what: str, as_json: bool, quiet: bool, **options: Any) -> int:
     elif isinstance(lines, int):
         click.echo(f"{lines} lines, the chain holds")
     else:
-        rows = [(str(line["n"]), str(when(line["time"])), line["actor"], line["action"], str(line["count"]), " ".join(line["tokens"][:3])) for line in lines]
+        rows = [
+            (str(line["n"]), str(when(line["time"])), line["actor"], line["action"], str(line["count"]), " ".join(line["tokens"][:3]))
+            for line in lines
+        ]
         print_table([">n", "time", "actor", "action", ">samples", "tokens"], rows)
     return 0
 

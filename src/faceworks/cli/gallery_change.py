@@ -127,7 +127,12 @@ def remove(person: str, samples: tuple[int, ...], as_json: bool, quiet: bool, **
     """Remove a person, or some samples. For 15 minutes `restore` undoes it; then `purge` (or the next removal) deletes for good."""
     with opened("r+", options) as found:
         count = found.remove(person, list(samples) or None)
-    return say({"removed": count}, f"removed {count} sample{'s' * (count != 1)}; undo within 15 minutes: faceworks gallery restore {person!r}", as_json, quiet)
+    return say(
+        {"removed": count},
+        f"removed {count} sample{'s' * (count != 1)}; undo within 15 minutes: faceworks gallery restore {person!r}",
+        as_json,
+        quiet,
+    )
 
 
 @gallery.command(short_help="Undo a removal of the last 15 minutes.")

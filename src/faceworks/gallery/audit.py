@@ -50,7 +50,7 @@ class AuditLog:
         """
         with explained(self.path, "write"), locked(self.path.with_name(self.path.name + ".lock"), self.wait):
             lines = self._tail()
-            last = lines[-1] if lines else {"n": 0, "hash": START}
+            last: dict[str, Any] = lines[-1] if lines else {"n": 0, "hash": START}
             line: dict[str, Any] = {
                 "n": last["n"] + 1, "time": names.now(), "actor": self.actor, "action": action, "tokens": list(tokens), "count": count, "before": last["hash"],
             }  # fmt: skip

@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,9 +19,9 @@ from .. import similarity
 from ..errors import InputError
 from ..types import FloatArray, frozen
 
-__all__ = ["NUMBERS", "TEXTS", "Backend", "Binding", "Change", "Entries", "Hits", "Info", "Person", "Sample", "Samples", "samples_of"]
+__all__ = ["NUMBERS", "TEXTS", "Backend", "Binding", "Change", "Entries", "Hits", "Ids", "Info", "Person", "Sample", "Samples", "samples_of"]
 
-Ids = NDArray[np.int64]
+Ids: TypeAlias = NDArray[np.int64]
 
 NUMBERS: Mapping[str, tuple[str, int]] = {
     "id": ("<i8", 1), "person": ("<i4", 1), "expires": ("<i8", 1), "removed": ("<i8", 1), "time": ("<i8", 1),
@@ -82,7 +82,14 @@ class Person:
 
     def to_json(self) -> dict[str, Any]:
         """Plain types."""
-        return {"id": self.id, "name": self.name, "metadata": dict(self.metadata), "created": self.created, "removed": self.removed, "token": self.token}
+        return {
+            "id": self.id,
+            "name": self.name,
+            "metadata": dict(self.metadata),
+            "created": self.created,
+            "removed": self.removed,
+            "token": self.token,
+        }
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -164,11 +171,12 @@ class Samples:
     def take(self, rows: Any) -> Samples:
         """Some of the rows (indices or a mask), in that order, with the people that occur in them."""
         order = np.flatnonzero(rows) if np.asarray(rows).dtype == bool else np.asarray(rows, dtype=np.intp)
-        columns = {name: getattr(self, name)[order] for name in (*NUMBERS, "vectors")}
+        columns: dict[str, Any] = {name: getattr(self, name)[order] for name in (*NUMBERS, "vectors")}
         texts = {name: [getattr(self, name)[i] for i in order] for name in TEXTS}
         used, columns["person"] = np.unique(columns["person"], return_inverse=True)
         columns["person"] = columns["person"].astype(np.int32)
-        return dataclasses.replace(self, people=tuple(self.people[place] for place in used), **columns, **texts)
+        columns |= {"people": tuple(self.people[place] for place in used), **texts}
+        return dataclasses.replace(self, **columns)
 
     def living(self, now: int) -> NDArray[np.bool_]:
         """(N,) which are neither removed nor expired at `now`."""
@@ -202,10 +210,11 @@ def samples_of(people: Sequence[str], person: Any, vectors: Any, id: Any, **colu
         got = arrays.get(name, values[name])
         if len(got) != n:
             raise InputError(f"column {name!r} has {len(got)} rows, the vectors have {n}")
-    if n and not (0 <= arrays["person"].min() and arrays["person"].max() < len(people)):
+    if n and not (arrays["person"].min() >= 0 and arrays["person"].max() < len(people)):
         raise InputError(f"a sample names person {arrays['person'].max()} of {len(people)}")
     unit = similarity.unit(raw) if n else raw
-    return Samples(people=tuple(people), vectors=unit, **arrays, **{name: values[name] for name in TEXTS})
+    rest: dict[str, Any] = {**arrays, **{name: values[name] for name in TEXTS}}
+    return Samples(people=tuple(people), vectors=unit, **rest)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -296,7 +305,7 @@ class Backend(Protocol):
     def search(self, queries: FloatArray, k: int, now: int, exact: bool = True) -> list[Hits]:
         """The k nearest samples of each query (Q, D) (of length 1) among those neither removed nor expired at `now`."""
 
-    def entries(self, people: Sequence[str] | None = None, *, name: str | None = None, samples: Sequence[int] | None = None) -> Entries:
+    def entries(self, people: Sequence[str] | None = None, *, name: str | None = None, samples: Sequence[int] | Ids | None = None) -> Entries:
         """All people with all samples, or those with these ids, with this name, or that own these samples (and only these samples)."""
 
     def compact(self) -> None:

@@ -74,7 +74,9 @@ def from_folders(folder: str | Path, **common: Any) -> list[NewFace]:
         raise InputError(f"{root} is no folder")
     found = [NewFace(path.parent.name, path, **common) for sub in sorted(root.iterdir()) if sub.is_dir() for path in pictures_in(sub)]
     if not found:
-        raise InputError(f"{root} holds no folders with pictures; give --person NAME, or --name-from PATTERN for flat files such as '{{name}}_{{n:4d}}'")
+        raise InputError(
+            f"{root} holds no folders with pictures; give --person NAME, or --name-from PATTERN for flat files such as '{{name}}_{{n:4d}}'"
+        )
     return found
 
 
@@ -147,7 +149,11 @@ def from_csv(path: str | Path) -> list[NewFace]:
                     metadata = extra | (json.loads(row["metadata"]) if row.get("metadata") else {})
                     source = table.parent / row["source"]
                     moment(row.get("expires"))
-                    found.append(NewFace(clean_name(row["name"]), source, row.get("id") or None, metadata, row.get("consent") or "", row.get("expires") or None))
+                    found.append(
+                        NewFace(
+                            clean_name(row["name"]), source, row.get("id") or None, metadata, row.get("consent") or "", row.get("expires") or None
+                        )
+                    )
                 except (InputError, ValueError, TypeError) as error:
                     raise ManifestError(str(error), line) from error
     except (OSError, UnicodeDecodeError, csv.Error) as error:
@@ -175,8 +181,10 @@ class _Fresh:
 def _chunk(gallery: Gallery, batch: Sequence[NewFace], least: float | None, keep: bool, fresh: _Fresh) -> list[Enrolled]:
     found = [_look(gallery, item, least) for item in batch]
     good = [place for place, entry in enumerate(found) if not isinstance(entry, FaceworksError)]
-    outcomes: dict[int, Enrolled] = {place: Enrolled(batch[place], error=entry) for place, entry in enumerate(found) if isinstance(entry, FaceworksError)}
-    results = [found[place] for place in good]
+    outcomes: dict[int, Enrolled] = {
+        place: Enrolled(batch[place], error=entry) for place, entry in enumerate(found) if isinstance(entry, FaceworksError)
+    }
+    results = [entry for entry in found if not isinstance(entry, FaceworksError)]
     embeddings = gallery.pipeline.embed_faces([entry[0] for entry in results], [[entry[1]] for entry in results])
     vectors = np.array([group[0].vector for group in embeddings], np.float32).reshape(len(good), -1)
     near = gallery.look_up(vectors) if len(good) else []
@@ -221,7 +229,9 @@ def _look(gallery: Gallery, item: NewFace, least: float | None) -> tuple[ImageAr
             raise NoFaceFound(f"no face found in {image.describe(item.source)}")
         quality = measure(picture, chosen[0], n_faces=len(every))
         if least is not None and quality.score < least:
-            raise InputError(f"{image.describe(item.source)}: quality {quality.score:.0f} is below {least:g}: {'; '.join(quality.reasons) or 'all a little weak'}")
+            raise InputError(
+                f"{image.describe(item.source)}: quality {quality.score:.0f} is below {least:g}: {'; '.join(quality.reasons) or 'all a little weak'}"
+            )
         return picture, chosen[0], quality
     except InputError as error:
         return error

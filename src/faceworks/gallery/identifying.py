@@ -65,7 +65,9 @@ def threshold_at_fpir(calibration: Calibration | None, fpir: float, people: int)
     if not 0 < fpir < 1:
         raise ConfigError(f"a false positive identification rate lies between 0 and 1, got {fpir}")
     if calibration is None:
-        raise ConfigError("a threshold at a requested FPIR needs a calibration of this recipe, and there is none; give --threshold, or calibrate first")
+        raise ConfigError(
+            "a threshold at a requested FPIR needs a calibration of this recipe, and there is none; give --threshold, or calibrate first"
+        )
     fmr = -np.expm1(np.log1p(-fpir) / max(1, people))
     return Threshold(calibration.threshold_at(float(fmr)), f"FPIR {fpir:g} among {people} people, FMR {fmr:.3g} each")
 
@@ -79,7 +81,9 @@ def templates(people: Sequence[Person], samples: Samples, kind: Template) -> tup
     np.add.at(sums, samples.person, samples.vectors * weight[:, None])
     lengths = np.linalg.norm(sums, axis=1)
     kept = lengths > 1e-9
-    return [person.id for person, keep in zip(people, kept, strict=True) if keep], similarity.unit(sums[kept]) if kept.any() else np.zeros((0, 1), np.float32)
+    return [person.id for person, keep in zip(people, kept, strict=True) if keep], similarity.unit(sums[kept]) if kept.any() else np.zeros(
+        (0, 1), np.float32
+    )
 
 
 def nearest_people(backend: Backend, queries: FloatArray, k: int, now: int, exact: bool) -> list[list[tuple[str, float, int]]]:

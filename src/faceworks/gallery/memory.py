@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from ..errors import GalleryUnavailable
 from ..types import FloatArray
-from .backend import Binding, Change, Entries, Hits, Info
+from .backend import Binding, Change, Entries, Hits, Ids, Info
 from .table import Table
 
 __all__ = ["MemoryBackend"]
@@ -38,7 +38,7 @@ class MemoryBackend:
         with self._lock:
             return self._table.search(queries, k, now)
 
-    def entries(self, people: Sequence[str] | None = None, *, name: str | None = None, samples: Sequence[int] | None = None) -> Entries:
+    def entries(self, people: Sequence[str] | None = None, *, name: str | None = None, samples: Sequence[int] | Ids | None = None) -> Entries:
         """See `Backend.entries`."""
         with self._lock:
             return self._table.entries(people, name, samples)

@@ -21,7 +21,7 @@ from ..errors import DuplicateEntry, GalleryUnavailable, InputError
 from ..optional import require
 from ..types import FloatArray
 from . import scan
-from .backend import NUMBERS, TEXTS, Binding, Change, Entries, Hits, Info, Person, Samples
+from .backend import NUMBERS, TEXTS, Binding, Change, Entries, Hits, Ids, Info, Person, Samples
 from .hdf5.codec import person_of
 
 __all__ = ["MilvusBackend"]
@@ -90,12 +90,17 @@ class MilvusBackend:
 
     def _create_people(self) -> None:
         text = {"max_length": 64}
-        fields = [("key", "VARCHAR", {**text, "is_primary": True}), ("name_key", "VARCHAR", text), ("record", "JSON", {}), ("vector", "FLOAT_VECTOR", {"dim": 2})]
+        fields = [
+            ("key", "VARCHAR", {**text, "is_primary": True}),
+            ("name_key", "VARCHAR", text),
+            ("record", "JSON", {}),
+            ("vector", "FLOAT_VECTOR", {"dim": 2}),
+        ]
         self._create(self._people, fields, "L2")  # Milvus wants a vector in each collection
         self._write_head(None, 0)
 
     def _create_samples(self, dim: int) -> None:
-        numbers = [(name, "INT64", {}) for name in ("expires", "removed")]
+        numbers: list[tuple[Any, ...]] = [(name, "INT64", {}) for name in ("expires", "removed")]
         fields = [("id", "INT64", {"is_primary": True}), ("person", "VARCHAR", {"max_length": 64}), *numbers, ("record", "JSON", {})]
         self._create(self.name, [*fields, ("vector", "FLOAT_VECTOR", {"dim": dim})], "IP")
 
@@ -218,10 +223,12 @@ class MilvusBackend:
     def _people_by(self, keys: Sequence[str]) -> list[Person]:
         out = []
         for part in _chunks(list(dict.fromkeys(keys)), 500):
-            out += [person_of(row["record"]) for row in self._client.query(self._people, filter=f"key in {json.dumps(part)}", output_fields=["record"])]
+            out += [
+                person_of(row["record"]) for row in self._client.query(self._people, filter=f"key in {json.dumps(part)}", output_fields=["record"])
+            ]
         return out
 
-    def entries(self, people: Sequence[str] | None = None, *, name: str | None = None, samples: Sequence[int] | None = None) -> Entries:
+    def entries(self, people: Sequence[str] | None = None, *, name: str | None = None, samples: Sequence[int] | Ids | None = None) -> Entries:
         """See `Backend.entries`."""
         fields = ["id", "expires", "removed", "record", "vector"]
         with self._lock:
@@ -291,4 +298,5 @@ def _columns(ids: Sequence[str], rows: Sequence[dict[str, Any]]) -> Samples:
         columns[name] = [([np.nan] * width if width > 1 else np.nan) if row["record"][name] is None else row["record"][name] for row in rows]
     arrays = {name: np.array(columns[name], np.dtype(kind)).reshape((-1, width) if width > 1 else -1) for name, (kind, width) in NUMBERS.items()}
     vectors = np.array([row["vector"] for row in rows], np.float32) if rows else np.zeros((0, 0), np.float32)
-    return Samples(people=tuple(ids), vectors=vectors, **arrays, **{name: [row["record"][name] for row in rows] for name in TEXTS})
+    rest: dict[str, Any] = {**arrays, **{name: [row["record"][name] for row in rows] for name in TEXTS}}
+    return Samples(people=tuple(ids), vectors=vectors, **rest)

@@ -95,7 +95,7 @@ _lock = threading.Lock()
 
 def new_ids(count: int) -> range:
     """Keys that grow with time and are unlike those of other processes: microseconds, then ten random bits; never twice from one process."""
-    global _last  # noqa: PLW0603
+    global _last
     with _lock:
         start = max((now() << 10) | secrets.randbits(10), _last + 1)
         _last = start + count

@@ -21,7 +21,7 @@ SUFFIXES = (".h5", ".hdf5", ".hdf")
 
 
 def open_gallery(
-    url: str | Path = "people.h5", mode: Mode = "a", spec: PipelineSpec | None = None, *, wait: float = 5.0, key: bytes | str | Path | None = None,
+    url: str | Path = "people.h5", mode: Mode | Literal["w"] = "a", spec: PipelineSpec | None = None, *, wait: float = 5.0, key: bytes | str | Path | None = None,
     encrypt: bool = False, audit: bool | None = None, actor: str = "", index: bool = True, calibration: Any = None,
     clock: Callable[[], int] = names.now, **options: Any,
 ) -> Gallery:  # fmt: skip
@@ -42,7 +42,9 @@ def open_gallery(
         DuplicateEntry: mode "x" and it exists. ModelMismatch: options of another model.
     """
     if mode == "w":
-        raise ConfigError("mode 'w' would empty the gallery at opening; open it with 'a' and call clear() (faceworks gallery clear), or 'x' for a new one")
+        raise ConfigError(
+            "mode 'w' would empty the gallery at opening; open it with 'a' and call clear() (faceworks gallery clear), or 'x' for a new one"
+        )
     if mode not in ("r", "r+", "a", "x"):
         raise ConfigError(f"a gallery is opened with mode r, r+, a or x, got {mode!r}")
     backend = open_backend(url, mode, wait=wait, key=key, encrypt=encrypt, index=index)
@@ -72,7 +74,9 @@ def open_backend(url: str | Path, mode: Mode, *, wait: float = 5.0, key: bytes |
     scheme = re.match(r"([a-z][a-z0-9+]+):", text)
     kind = scheme[1] if scheme and not Path(text).exists() else ""
     if kind and kind not in ("memory", "postgresql", "postgres", "milvus", "file"):
-        raise ConfigError(f"no gallery address begins with {kind}:; known: a file such as people.h5, memory:, postgresql://, milvus://, milvus:FILE.db")
+        raise ConfigError(
+            f"no gallery address begins with {kind}:; known: a file such as people.h5, memory:, postgresql://, milvus://, milvus:FILE.db"
+        )
     key = key if key is not None else settings.current().gallery_key
     if kind in ("memory", "postgresql", "postgres", "milvus") and encrypt:
         raise ConfigError("encryption at rest is for gallery files; a database encrypts its own disks")

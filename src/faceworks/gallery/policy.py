@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import image, similarity
-from ..errors import ConfigError, DuplicateEntry, GalleryUnavailable, InputError, ModelMismatch, UnknownPerson
+from ..errors import ConfigError, DuplicateEntry, GalleryUnavailable, InputError, ModelMismatch
 from ..pipeline import Pipeline, PipelineSpec
 from ..types import FaceResult, FloatArray, Identification
 from . import enrolling, names, removal, upkeep
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .audit import AuditLog
 
 __all__ = ["Entry", "Gallery"]
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Entry:
@@ -118,7 +119,9 @@ class Gallery:
         """The binding that vectors of this pipeline have."""
         usual = PipelineSpec()
         decisive = ("detector", "embedder", "align", "flip", "metric", "min_score")
-        changed = {name: value for name in decisive if (value := getattr(pipeline.spec, name)) != getattr(usual, name) or name in ("detector", "embedder")}
+        changed = {
+            name: value for name in decisive if (value := getattr(pipeline.spec, name)) != getattr(usual, name) or name in ("detector", "embedder")
+        }
         return Binding(pipeline.embedding_id, pipeline.recipe_id, dim, changed)
 
     def threshold(self, given: float | None = None, fpir: float | None = None) -> Threshold:
@@ -323,7 +326,9 @@ class Gallery:
             raise ModelMismatch(f"the gallery holds {mine.dim} numbers of {mine.model}, the file {binding.dim} of {binding.model}")
         taken = [item.id for item in self.backend.entries([item.id for item in entries.people]).people]
         if taken:
-            raise DuplicateEntry(f"{len(taken)} people of the file are here already (first: {taken[0]}); remove them first, or import into a new gallery")
+            raise DuplicateEntry(
+                f"{len(taken)} people of the file are here already (first: {taken[0]}); remove them first, or import into a new gallery"
+            )
         if len(self.backend.entries(samples=entries.samples.id).samples):
             raise DuplicateEntry("samples of the file are here already, under other people; import into a new gallery")
         self.commit(Change(binding=None if mine else binding, people=entries.people, samples=entries.samples), action, entries.people)
@@ -357,10 +362,7 @@ class Gallery:
                 raise ModelMismatch(f"the gallery holds vectors of {binding.model if binding else 'no model'}, the face was embedded by {made}")
         limit = self.threshold(threshold, fpir)
         vectors = np.stack([item.embedding.vector for item in results if item.embedding is not None])
-        if only is None:
-            found = self.look_up(vectors, k, template=template, exact=exact)
-        else:
-            found = self._with_one(vectors, only, template)
+        found = self.look_up(vectors, k, template=template, exact=exact) if only is None else self._with_one(vectors, only, template)
         people = {person.id: person for person in self.backend.entries(sorted({id for row in found for id, _, _ in row})).people}
         self.note("verify" if only else "search", [people[only]] if only in people else [], len(results))
         out = []

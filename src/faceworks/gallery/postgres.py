@@ -19,7 +19,7 @@ from ..errors import DuplicateEntry, GalleryLocked, GalleryUnavailable, InputErr
 from ..optional import require
 from ..types import FloatArray
 from . import scan
-from .backend import NUMBERS, TEXTS, Binding, Change, Entries, Hits, Info, Person, Samples
+from .backend import NUMBERS, TEXTS, Binding, Change, Entries, Hits, Ids, Info, Person, Samples
 
 __all__ = ["PostgresBackend"]
 
@@ -225,7 +225,7 @@ class PostgresBackend:
             ).fetchall()  # fmt: skip
         return found
 
-    def entries(self, people: Sequence[str] | None = None, *, name: str | None = None, samples: Sequence[int] | None = None) -> Entries:
+    def entries(self, people: Sequence[str] | None = None, *, name: str | None = None, samples: Sequence[int] | Ids | None = None) -> Entries:
         """See `Backend.entries`."""
         where, values = "gallery = %s", [self._id]
         more: list[Any] = []
@@ -243,7 +243,9 @@ class PostgresBackend:
             only, given = ("AND id = ANY(%s)", [[int(i) for i in samples]]) if samples is not None else ("AND person = ANY(%s)", [ids])
             if samples is None and people is None and name is None:
                 only, given = "", []
-            held = cursor.execute(f"SELECT {', '.join(COLUMNS)} FROM faceworks_samples WHERE gallery = %s {only} ORDER BY id", [self._id, *given]).fetchall()
+            held = cursor.execute(
+                f"SELECT {', '.join(COLUMNS)} FROM faceworks_samples WHERE gallery = %s {only} ORDER BY id", [self._id, *given]
+            ).fetchall()
         return Entries(found, _columns(ids, held))
 
     def build_index(self, progress: Callable[[int], None] | None = None) -> int:
@@ -303,7 +305,8 @@ def _columns(ids: Sequence[str], rows: Sequence[Any]) -> Samples:
     columns["person"] = [place[id] for id in columns["person"]]
     arrays = {name: np.array(columns[name], np.dtype(kind)).reshape((-1, width) if width > 1 else -1) for name, (kind, width) in NUMBERS.items()}
     vectors = np.stack([_array(row[2]) for row in rows]) if rows else np.zeros((0, 0), np.float32)
-    return Samples(people=tuple(ids), vectors=vectors, **arrays, **{name: columns[name] for name in TEXTS})
+    rest: dict[str, Any] = {**arrays, **{name: columns[name] for name in TEXTS}}
+    return Samples(people=tuple(ids), vectors=vectors, **rest)
 
 
 def _first(error: BaseException) -> str:

@@ -51,8 +51,8 @@ def restore(gallery: Gallery, reference: str) -> Person:
         names.find(reference, [], [person for person, _ in candidates], "what was removed in the last 15 minutes")
     person, gone = candidates[0]
     back = dataclasses.replace(person, removed=0)
-    samples = gone.replace(removed=np.zeros(len(gone), np.int64)) if len(gone) else None
-    gallery.commit(Change(people=[back], samples=samples), "restore", [back])
+    unmarked = gone.replace(removed=np.zeros(len(gone), np.int64)) if len(gone) else None
+    gallery.commit(Change(people=[back], samples=unmarked), "restore", [back])
     return back
 
 

@@ -33,10 +33,7 @@ def nearest(parts: Sequence[FloatArray], queries: FloatArray, k: int, dead: Rows
     floor = np.full(len(queries), -np.inf, np.float32)
     offset = 0
     for part in parts:
-        if len(queries) == 1:
-            step = max(1, len(part))
-        else:
-            step = max(BLOCK, CHUNK_SCORES // len(queries))
+        step = max(1, len(part)) if len(queries) == 1 else max(BLOCK, CHUNK_SCORES // len(queries))
         for start in range(0, len(part), step):
             chunk = part[start : start + step]
             gone = dead[np.searchsorted(dead, offset + start) : np.searchsorted(dead, offset + start + len(chunk))] - (offset + start)

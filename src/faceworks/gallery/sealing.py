@@ -53,7 +53,9 @@ def read_key(key: bytes | str | Path) -> bytes:
     except binascii.Error:
         decoded = b""
     if len(decoded) != 32:
-        raise ConfigError("a gallery's key is 32 bytes, base64 of them, or a file that holds them; make one: faceworks gallery create --encrypt --key-file FILE")
+        raise ConfigError(
+            "a gallery's key is 32 bytes, base64 of them, or a file that holds them; make one: faceworks gallery create --encrypt --key-file FILE"
+        )
     return decoded
 
 
@@ -102,7 +104,7 @@ class Sealed:
     def _open(self, cipher: Any, sealed: bytes, about: bytes, what: str) -> bytes:
         try:
             plain: bytes = cipher.decrypt(sealed[:NONCE], sealed[NONCE:], about)
-        except Exception as error:  # noqa: BLE001 - cryptography's InvalidTag, and ValueError for a short piece
+        except Exception as error:
             raise GalleryCorrupt(f"{what} of the encrypted gallery cannot be opened: it was changed, or belongs elsewhere") from error
         return plain
 
@@ -191,7 +193,9 @@ class Sealed:
     def _opened_person(self, item: dict[str, str]) -> Person:
         slot = item["slot"]
         key = self._open(self._master, base64.b64decode(item["key"]), self._about("key", slot), "a person's key")
-        person = person_of(json.loads(self._open(self._cipher(key), base64.b64decode(item["record"]), self._about("person", slot), "a person's record")))
+        person = person_of(
+            json.loads(self._open(self._cipher(key), base64.b64decode(item["record"]), self._about("person", slot), "a person's record"))
+        )
         self._people[person.id] = slot, key
         self._slots[slot] = person.id
         return person
@@ -208,7 +212,7 @@ class Sealed:
             vectors[row] = np.frombuffer(plain, "<f4", dim, FIXED.itemsize)
             texts.append(json.loads(plain[FIXED.itemsize + 4 * dim :]))
             at += size
-        columns = {name: numbers[name] if NUMBERS[name][1] > 1 else numbers[name][:, 0] for name in COLUMNS}
+        columns: dict[str, Any] = {name: numbers[name] if NUMBERS[name][1] > 1 else numbers[name][:, 0] for name in COLUMNS}
         columns |= {name: [row[place] for row in texts] for place, name in enumerate(TEXTS)}
         return Samples(tuple(people), np.array(header["id"], np.int64), np.array(header["person"], np.int32), vectors, **columns)
 

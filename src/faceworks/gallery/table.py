@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ..errors import InputError
 from ..types import FloatArray
 from . import scan
-from .backend import NUMBERS, TEXTS, Binding, Change, Entries, Hits, Person, Samples
+from .backend import NUMBERS, TEXTS, Binding, Change, Entries, Hits, Ids, Person, Samples
 
 __all__ = ["Directory", "Grown", "Table"]
 
@@ -55,7 +55,8 @@ class Directory:
 
     def __init__(self, base_ids: NDArray[np.bytes_] | None = None, read: Callable[[], Sequence[Person]] | None = None) -> None:
         self._ids = np.zeros(0, "S1") if base_ids is None else base_ids
-        self._read, self._base = read, None if read else ()
+        self._read = read
+        self._base: Sequence[Person] | None = None if read else ()
         self._over: dict[int, Person | None] = {}
         self._index: dict[str, int] | None = None
         self._size = self.living = len(self._ids)
@@ -233,7 +234,8 @@ class Table:
         places = np.searchsorted(keys, ids)
         inside = places < len(keys)
         places = places[inside]
-        return rows[places[keys[places] == ids[inside]]]
+        found: Rows = rows[places[keys[places] == ids[inside]]]
+        return found
 
     def vectors(self, rows: Rows) -> FloatArray:
         """Vectors of rows, as a copy."""
@@ -269,7 +271,7 @@ class Table:
         used = np.unique(persons) if places is None else np.asarray(places, np.int32)
         sort = np.argsort(used)
         person = sort[np.searchsorted(used[sort], persons)].astype(np.int32) if len(rows) else np.zeros(0, np.int32)
-        columns = {name: self.column(name)[rows] for name in EAGER if name != "person"}
+        columns: dict[str, Any] = {name: self.column(name)[rows] for name in EAGER if name != "person"}
         columns |= {name: self._late_values(name, rows) for name in self._late}
         return Samples(people=tuple(self.people.id_at(int(place)) for place in used), person=person, vectors=self.vectors(rows), **columns)
 
@@ -279,7 +281,7 @@ class Table:
         assert self._order is not None
         return self._order[0]
 
-    def entries(self, people: Sequence[str] | None = None, name: str | None = None, samples: Sequence[int] | None = None) -> Entries:
+    def entries(self, people: Sequence[str] | None = None, name: str | None = None, samples: Sequence[int] | Ids | None = None) -> Entries:
         """See `Backend.entries`."""
         if samples is not None:
             rows = np.sort(self.rows_of(np.asarray(samples, np.int64)))

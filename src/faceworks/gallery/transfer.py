@@ -92,7 +92,7 @@ def _lines(binding: Binding | None, entries: Entries) -> Iterable[str]:
 
 
 def _write_parquet(path: Path, binding: Binding | None, entries: Entries) -> None:
-    arrow, parquet = (require(name, "ray", "Parquet") for name in ("pyarrow", "pyarrow.parquet"))
+    arrow, parquet = (require(name, "parquet", "Parquet") for name in ("pyarrow", "pyarrow.parquet"))
     samples = entries.samples
     people = [entries.people[place] for place in samples.person]
     columns: dict[str, Any] = {name: getattr(samples, name) for name in NUMBERS if name not in ("person", "box", "length")}
@@ -169,14 +169,19 @@ def _fresh(plain: dict[str, Any]) -> Person:
 
 
 def _read_parquet(path: Path) -> tuple[Binding | None, dict[str, Person], list[dict[str, Any]]]:
-    parquet = require("pyarrow.parquet", "ray", "Parquet")
+    parquet = require("pyarrow.parquet", "parquet", "Parquet")
     try:
         table = parquet.read_table(path)
         head = json.loads((table.schema.metadata or {})[b"faceworks gallery"])
         rows = table.to_pylist()
-        people = {}
+        people: dict[str, Person] = {}
         for row in rows:
-            plain = {"id": row["person_id"], "name": row["person_name"], "created": row["person_created"], "metadata": json.loads(row["person_metadata"])}
+            plain = {
+                "id": row["person_id"],
+                "name": row["person_name"],
+                "created": row["person_created"],
+                "metadata": json.loads(row["person_metadata"]),
+            }
             people[row["person_id"]] = people.get(row["person_id"]) or _fresh(plain)
             row["person"] = row["person_id"]
             row.update({name: None for name in ("norm", "quality") if row[name] != row[name]})
@@ -216,7 +221,9 @@ def expected_dim(pipeline: Pipeline) -> int | None:
     return dims[0] if dims else None
 
 
-def reindex(gallery: Gallery, pipeline: Pipeline, *, drop_missing: bool = False, progress: Callable[[int], None] | None = None) -> tuple[int, list[str]]:
+def reindex(
+    gallery: Gallery, pipeline: Pipeline, *, drop_missing: bool = False, progress: Callable[[int], None] | None = None
+) -> tuple[int, list[str]]:
     """Embed all samples anew with another pipeline, from their pictures; one transaction at the end. Samples done, and what could not be.
 
     The face is the one nearest to where it was. Removed and expired samples are dropped.
@@ -234,7 +241,11 @@ def reindex(gallery: Gallery, pipeline: Pipeline, *, drop_missing: bool = False,
             center = samples.box[row].reshape(2, 2).mean(axis=0)
             if not faces:
                 raise InputError("no face found")
-            face = min(faces, key=lambda item: float(np.hypot(*(item.box.reshape(2, 2).mean(axis=0) - center)))) if np.isfinite(center).all() else faces[0]
+            face = (
+                min(faces, key=lambda item: float(np.hypot(*(item.box.reshape(2, 2).mean(axis=0) - center))))
+                if np.isfinite(center).all()
+                else faces[0]
+            )
             made = pipeline.embed_faces([picture], [[face]])[0][0]
         except InputError as error:
             lost.append(f"sample {samples.id[row]} of {samples.people[samples.person[row]]}: {error}")
@@ -246,7 +257,9 @@ def reindex(gallery: Gallery, pipeline: Pipeline, *, drop_missing: bool = False,
         vectors.append(made.vector)
         norms.append(np.nan if made.norm is None else made.norm)
     if lost and not drop_missing:
-        raise GalleryUnavailable(f"{len(lost)} of {len(samples)} samples cannot be embedded anew ({lost[0]}); nothing was changed; --drop-missing gives them up")
+        raise GalleryUnavailable(
+            f"{len(lost)} of {len(samples)} samples cannot be embedded anew ({lost[0]}); nothing was changed; --drop-missing gives them up"
+        )
     kept = samples.take(rows)
     fresh: Samples | None = None
     if rows:

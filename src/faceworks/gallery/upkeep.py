@@ -36,7 +36,9 @@ def check(gallery: Gallery) -> dict[str, Any]:
     found = None if index is None else index.for_base(backend.base.uuid, backend.base.generation)  # type: ignore[attr-defined]
     if found is not None:
         rows = np.random.default_rng(0).permutation(len(everything.samples))[:PROBES]
-        noise = np.random.default_rng(1).normal(size=(len(rows), everything.samples.vectors.shape[1])) * (0.5 / np.sqrt(everything.samples.vectors.shape[1]))
+        noise = np.random.default_rng(1).normal(size=(len(rows), everything.samples.vectors.shape[1])) * (
+            0.5 / np.sqrt(everything.samples.vectors.shape[1])
+        )
         probes = everything.samples.vectors[rows] + noise.astype(np.float32)
         probes /= np.linalg.norm(probes, axis=1, keepdims=True)
         answer["index_recall"] = recall(backend.table, found, probes, 5, gallery.clock())  # type: ignore[attr-defined]

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from gallery_tools import Unsynced, binding, change_of, content, people_of
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -19,6 +18,7 @@ from faceworks.errors import GalleryUnavailable, InputError
 from faceworks.gallery.backend import Change, Person, samples_of
 from faceworks.gallery.hdf5 import Hdf5Backend
 from faceworks.gallery.memory import MemoryBackend
+from gallery_tools import Unsynced, binding, change_of, content, people_of
 
 STORES = ["memory", "hdf5", "encrypted", "postgres", "milvus"]
 Open = Callable[..., Any]

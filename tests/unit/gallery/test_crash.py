@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from gallery_tools import FaultyFiles, Killed, Unsynced, binding, change_of, content
 
 from faceworks.errors import GalleryCorrupt, GalleryUnavailable
 from faceworks.gallery.backend import Change
 from faceworks.gallery.files import Files
 from faceworks.gallery.hdf5 import Hdf5Backend
 from faceworks.gallery.memory import MemoryBackend
+from gallery_tools import FaultyFiles, Killed, Unsynced, binding, change_of, content
 
 STEPS: list[Any] = [
     change_of([1, 2]), change_of([3]), Change(remove_people=["p2"]), "compact", change_of([4, 5]), Change(remove_samples=[4]), change_of([1]), "compact",
@@ -141,8 +141,7 @@ def test_an_error_at_every_operation_changes_nothing_and_the_same_object_goes_on
         for place, step in enumerate(STEPS):
             try:
                 run(backend, step)
-            except GalleryUnavailable as error:
-                assert "p.h5" in str(error)
+            except GalleryUnavailable:
                 assert content(backend) in STATES[place : place + 2]
                 run(backend, step)
             assert content(backend) == STATES[place + 1]

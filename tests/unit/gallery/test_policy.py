@@ -122,7 +122,9 @@ def test_names_that_no_store_can_keep(gallery: Gallery, name: str) -> None:
         gallery.enroll_vectors([name], plane(0), MODEL)
 
 
-@pytest.mark.parametrize(("vectors", "why"), [([[0.0, 0.0]], "length zero"), ([[np.nan, 1.0]], "finite"), ([[np.inf, 1.0]], "finite"), ([1.0, 2.0], "N, D")])
+@pytest.mark.parametrize(
+    ("vectors", "why"), [([[0.0, 0.0]], "length zero"), ([[np.nan, 1.0]], "finite"), ([[np.inf, 1.0]], "finite"), ([1.0, 2.0], "N, D")]
+)
 def test_vectors_without_direction(gallery: Gallery, vectors: Any, why: str) -> None:
     with pytest.raises(InputError, match=why):
         gallery.enroll_vectors(["Ada"], vectors, MODEL)

@@ -1,11 +1,11 @@
 """The HDF5 file of a gallery: columns that h5py and HDFView read without faceworks. It is written whole, under another name, and never changed.
 
-    attributes     format "faceworks gallery", version, uuid, generation, model, recipe, binding (JSON), created
-    /vectors       (N, D) float32, contiguous, each of length 1: it can be memory-mapped where `get_offset()` says
-    /samples/…     id, person (row of /people), time, expires, removed (int64, microseconds since 1970 UTC, 0 = never), length, norm, quality,
-                   box (float32, NaN = none), source, consent (text); sorted by id
-    /people/…      id, name, metadata (JSON), created, removed, token; sorted by id
-    /sealed        instead of the three, in an encrypted gallery: bytes as in the log (`faceworks.gallery.sealing`)
+attributes     format "faceworks gallery", version, uuid, generation, model, recipe, binding (JSON), created
+/vectors       (N, D) float32, contiguous, each of length 1: it can be memory-mapped where `get_offset()` says
+/samples/…     id, person (row of /people), time, expires, removed (int64, microseconds since 1970 UTC, 0 = never), length, norm, quality,
+               box (float32, NaN = none), source, consent (text); sorted by id
+/people/…      id, name, metadata (JSON), created, removed, token; sorted by id
+/sealed        instead of the three, in an encrypted gallery: bytes as in the log (`faceworks.gallery.sealing`)
 """
 
 from __future__ import annotations
@@ -186,7 +186,7 @@ def _table(file: Any, handle: BinaryIO, binding: Binding | None) -> Table:
     wrong = [name for name, values in columns.items() if len(values) != n]
     if wrong or dataset.dtype != np.float32 or (binding is not None and n and dim != binding.dim):
         raise ValueError(f"columns of different lengths: {wrong}" if wrong else f"vectors are {dataset.shape} {dataset.dtype}")
-    if n and not (0 <= columns["person"].min() and columns["person"].max() < len(ids)):
+    if n and not (columns["person"].min() >= 0 and columns["person"].max() < len(ids)):
         raise ValueError("a sample belongs to nobody")
     return Table(binding, _mapped(dataset, handle), columns, lambda name: _column(handle, name, n), Directory(ids, lambda: _people(handle)))
 

@@ -101,5 +101,5 @@ def _samples(header: dict[str, Any], data: memoryview) -> Samples:
         values = np.frombuffer(data, kind, n * width, at)
         columns[name] = values.reshape(n, width) if width > 1 or name == "vectors" else values
         at += values.nbytes
-    texts = {name: header.get(name) or [""] * n for name in TEXTS}
-    return Samples(people=tuple(header["people"]), **columns, **texts)
+    columns |= {name: header.get(name) or [""] * n for name in TEXTS}
+    return Samples(people=tuple(header["people"]), **columns)

@@ -86,7 +86,9 @@ class Log:
             return cls(path)  # cut off inside its header: it holds no transaction
         text, (checksum,) = head[:-4], struct.unpack("<I", head[-4:].ljust(4, b"\0"))
         if not head.startswith(MAGIC) or crc32c(text) != checksum:
-            raise GalleryCorrupt(f"{path} is no gallery log, or its header is damaged; restore it from a backup, or move it away to lose what it holds")
+            raise GalleryCorrupt(
+                f"{path} is no gallery log, or its header is damaged; restore it from a backup, or move it away to lose what it holds"
+            )
         return cls(path, text[8:24], struct.unpack("<Q", text[24:32])[0], inode)
 
     def read(self) -> Iterator[memoryview]:

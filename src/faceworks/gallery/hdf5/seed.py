@@ -8,7 +8,6 @@ Vectors are (D,) or (1, D), of any length. Such a file names no model: who reads
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ import numpy as np
 
 from ...errors import GalleryCorrupt, InputError
 from ...types import FloatArray
-from ..backend import Entries, Person
+from ..backend import Entries
 from ..files import Files
 
 __all__ = ["SeedPerson", "read_seed", "write_seed"]
@@ -41,7 +40,9 @@ def read_seed(path: str | Path) -> list[SeedPerson]:
     except OSError as error:
         raise GalleryCorrupt(f"{path} is no HDF5 file, or is damaged: {error}") from error
     if not people:
-        raise InputError(f"{path} is in neither layout of the course notes: it has no group with a “{MAP}”; faceworks galleries are opened as they are")
+        raise InputError(
+            f"{path} is in neither layout of the course notes: it has no group with a “{MAP}”; faceworks galleries are opened as they are"
+        )
     dims = {vectors.shape[1] for _, _, vectors in people}
     if len(dims) > 1:
         raise InputError(f"{path} holds vectors of different lengths: {sorted(dims)}")
@@ -100,5 +101,3 @@ def write_seed(path: Path, entries: Entries) -> None:
     finally:
         handle.close()
     files.replace(temporary, path)
-
-

@@ -19,7 +19,7 @@ import numpy as np
 
 from ...errors import ConfigError, DuplicateEntry, GalleryCorrupt, GalleryUnavailable
 from ...types import FloatArray
-from ..backend import Binding, Change, Entries, Hits, Info
+from ..backend import Binding, Change, Entries, Hits, Ids, Info
 from ..files import Files, explained, locked
 from ..table import Table
 from . import log as logs
@@ -84,7 +84,9 @@ class Hdf5Backend:
                     raise DuplicateEntry(f"{self.path} exists; open it with mode 'a' or 'r+', or choose another name")
                 return
             if self.log_path.exists():
-                raise GalleryCorrupt(f"{self.log_path} exists without {self.path}: its gallery was moved or lost; put them together or move the log away")
+                raise GalleryCorrupt(
+                    f"{self.log_path} exists without {self.path}: its gallery was moved or lost; put them together or move the log away"
+                )
             created = {"uuid": os.urandom(16).hex(), "generation": 1, "created": int(time.time() * 1e6)}
             self._write({**created, **attributes}, Table(binding), binding)
 
@@ -226,7 +228,7 @@ class Hdf5Backend:
             candidates = None if index is None else (lambda asked: index.propose(asked, k))
             return self._table.search(np.ascontiguousarray(queries, np.float32), k, now, candidates)
 
-    def entries(self, people: Sequence[str] | None = None, *, name: str | None = None, samples: Sequence[int] | None = None) -> Entries:
+    def entries(self, people: Sequence[str] | None = None, *, name: str | None = None, samples: Sequence[int] | Ids | None = None) -> Entries:
         """See `Backend.entries`."""
         with self._lock:
             self.refresh()
@@ -236,7 +238,9 @@ class Hdf5Backend:
         """What is worth knowing about the files; raises `GalleryCorrupt` where they are damaged."""
         with self._lock:
             self._load()
-            notes = [f"{self._log.torn} bytes behind the last transaction, of a writer that was killed; the next one cuts them off"] * bool(self._log.torn)
+            notes = [f"{self._log.torn} bytes behind the last transaction, of a writer that was killed; the next one cuts them off"] * bool(
+                self._log.torn
+            )
             rows = self._table.living_rows()
             for start in range(0, len(rows), 1 << 16):
                 part = rows[start : start + (1 << 16)]
