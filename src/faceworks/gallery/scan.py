@@ -31,19 +31,21 @@ def nearest(parts: Sequence[FloatArray], queries: FloatArray, k: int, dead: Rows
         return [np.zeros(0, np.intp) for _ in queries]
     found: list[list[tuple[Rows, FloatArray]]] = [[] for _ in queries]
     floor = np.full(len(queries), -np.inf, np.float32)
-    offset = 0
+    offset, room = 0, None
     for part in parts:
         step = max(1, len(part)) if len(queries) == 1 else max(BLOCK, CHUNK_SCORES // len(queries))
         for start in range(0, len(part), step):
             chunk = part[start : start + step]
             gone = dead[np.searchsorted(dead, offset + start) : np.searchsorted(dead, offset + start + len(chunk))] - (offset + start)
-            scores = (chunk @ queries[0])[None] if len(queries) == 1 else queries @ chunk.T
+            if len(queries) == 1:
+                scores = (chunk @ queries[0])[None]
+            else:  # one buffer for all chunks: fresh memory would cost more than the product
+                room = np.empty(len(queries) * step, np.float32) if room is None else room
+                scores = np.matmul(queries, chunk.T, out=room[: len(queries) * len(chunk)].reshape(len(queries), len(chunk)))
             if len(gone):
                 scores[:, gone] = -np.inf
-            best = scores.max(axis=1) if len(queries) > 1 else [np.inf]
-            for q in range(len(queries)):
-                if best[q] < floor[q] - MARGIN:
-                    continue
+            promising = np.flatnonzero(scores.max(axis=1) >= floor - MARGIN) if len(queries) > 1 else [0]
+            for q in promising:
                 rows = _above(scores[q], k, floor[q])
                 if len(rows):
                     found[q].append((rows + (offset + start), scores[q][rows]))

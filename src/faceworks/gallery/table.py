@@ -59,6 +59,7 @@ class Directory:
         self._base: Sequence[Person] | None = None if read else ()
         self._over: dict[int, Person | None] = {}
         self._index: dict[str, int] | None = None
+        self._names: dict[str, set[int]] | None = None
         self._size = self.living = len(self._ids)
 
     def __len__(self) -> int:
@@ -88,18 +89,36 @@ class Directory:
                     self._index.pop(self._ids[place].decode(), None)
         return self._index.get(id)
 
+    def named(self, name: str) -> list[int]:
+        """Positions of those who bear a name."""
+        if self._names is None:
+            self._names = {}
+            for place, person in self.alive():
+                self._names.setdefault(person.name, set()).add(place)
+        return sorted(self._names.get(name, ()))
+
+    def _unname(self, place: int) -> None:
+        person = self.at(place) if self._names is not None else None
+        if self._names is not None and person is not None:
+            self._names[person.name].discard(place)
+
     def put(self, person: Person) -> None:
         """Add or replace."""
         place = self.find(person.id)
+        if place is not None:
+            self._unname(place)
         if place is None:
             place, self._size, self.living = self._size, self._size + 1, self.living + 1
             assert self._index is not None
             self._index[person.id] = place
         self._over[place] = person
+        if self._names is not None:
+            self._names.setdefault(person.name, set()).add(place)
 
     def drop(self, place: int) -> None:
         """Remove."""
         id = self.id_at(place)
+        self._unname(place)
         assert self._index is not None
         self._over[place] = None
         del self._index[id]
@@ -288,14 +307,16 @@ class Table:
             rows = rows[np.argsort(self.column("id")[rows], kind="stable")]
             places = [int(place) for place in np.unique(self.column("person")[rows])]
         else:
-            if people is not None:
+            if people is None and name is not None:
+                places = self.people.named(name)
+            elif people is not None:
                 places = [place for id in dict.fromkeys(people) if (place := self.people.find(id)) is not None]
             else:
                 places = [place for place, _ in self.people.alive()]
-            if name is not None:
+            if name is not None and people is not None:
                 places = [place for place in places if (person := self.people.at(place)) is not None and person.name == name]
-            rows = self.living_rows()
-            if len(places) < self.people.living:
+            rows = self.living_rows() if places else np.zeros(0, np.intp)
+            if len(places) < self.people.living and len(rows):
                 rows = rows[np.isin(self.column("person")[rows], places)]
         chosen = sorted((person for place in places if (person := self.people.at(place)) is not None), key=lambda person: person.id)
         positions = [place for person in chosen if (place := self.people.find(person.id)) is not None]

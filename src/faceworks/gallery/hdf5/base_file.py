@@ -13,10 +13,10 @@ from __future__ import annotations
 import errno
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 import h5py
 import numpy as np
@@ -31,8 +31,10 @@ from ..table import EAGER, Directory, Table
 __all__ = ["FORMAT", "Base", "is_gallery", "open_base", "write_base"]
 
 FORMAT, VERSION = "faceworks gallery", 1
+Read = TypeVar("Read")
 TEXT = h5py.string_dtype("utf-8")
-PEOPLE_TEXTS = ("id", "name", "metadata", "token")
+UNREADABLE = (OSError, KeyError, ValueError, TypeError, RuntimeError, AttributeError, OverflowError, MemoryError)
+"""What h5py and the checks raise about a damaged file."""
 
 
 @dataclass(frozen=True)
@@ -169,7 +171,7 @@ def open_base(path: Path) -> Base:
         raise
     except PermissionError as error:
         raise GalleryUnavailable(f"cannot open {path}: no permission to read it") from error
-    except (OSError, KeyError, ValueError, TypeError) as error:
+    except UNREADABLE as error:
         _close(handle)
         raise GalleryCorrupt(f"{path} cannot be read as a gallery: {error}; restore it from a backup") from error
 
@@ -188,7 +190,7 @@ def _table(file: Any, handle: BinaryIO, binding: Binding | None) -> Table:
         raise ValueError(f"columns of different lengths: {wrong}" if wrong else f"vectors are {dataset.shape} {dataset.dtype}")
     if n and not (columns["person"].min() >= 0 and columns["person"].max() < len(ids)):
         raise ValueError("a sample belongs to nobody")
-    return Table(binding, _mapped(dataset, handle), columns, lambda name: _column(handle, name, n), Directory(ids, lambda: _people(handle)))
+    return Table(binding, _mapped(dataset, handle), columns, lambda name: _sound(handle, lambda: _column(handle, name, n)), Directory(ids, lambda: _sound(handle, lambda: _people(handle))))
 
 
 def _mapped(dataset: Any, handle: BinaryIO) -> FloatArray:
@@ -199,6 +201,13 @@ def _mapped(dataset: Any, handle: BinaryIO) -> FloatArray:
         raise ValueError("the file ends inside its vectors")
     mapped: FloatArray = np.asarray(np.memmap(handle, np.float32, "r", offset, dataset.shape))
     return mapped
+
+
+def _sound(handle: BinaryIO, read: Callable[[], Read]) -> Read:
+    try:
+        return read()
+    except UNREADABLE as error:
+        raise GalleryCorrupt(f"{handle.name} cannot be read as a gallery: {error}; restore it from a backup") from error
 
 
 def _column(handle: BinaryIO, name: str, n: int) -> NDArray[Any] | list[str]:
@@ -223,5 +232,5 @@ def is_sealed(path: Path) -> bool:
     try:
         with h5py.File(path, "r", locking=False) as file:
             return "sealed" in file
-    except OSError:
+    except (OSError, RuntimeError):
         return False
