@@ -105,7 +105,9 @@ def main() -> None:
     done = subprocess.run([sys.executable, "-c", OPEN, str(path), str(dim)], capture_output=True, text=True, check=True)
     seconds, grown, held = json.loads(done.stdout)
     print(f"| open {held:,} x {dim}, file in the page cache | {seconds * 1e3:.0f} ms | asked for: 1000 ms | {seconds:.2f} |")
-    print(f"| memory after searching, mapped vectors included | {grown / 1e6:.0f} MB | vectors: {4 * n * dim / 1e6:.0f} MB | {grown / (4 * n * dim):.2f} |")
+    print(
+        f"| memory after searching, mapped vectors included | {grown / 1e6:.0f} MB | vectors: {4 * n * dim / 1e6:.0f} MB | {grown / (4 * n * dim):.2f} |"
+    )
     gallery = open_gallery(path, "r")
     backend = gallery.backend
     matrix = np.array(backend.table.base)
@@ -133,7 +135,9 @@ def main() -> None:
             print(f"| build the HNSW index | {time.perf_counter() - start:.0f} s | | |")
         truth = [hits.sample[0] for hits in backend.search(queries, 1, 0)]
         found = [hits.sample[:1] for hits in backend.search(queries, 1, 0, exact=False)]
-        print(f"| HNSW recall@1, 1,000 queries | {np.mean([len(a) > 0 and a[0] == b for a, b in zip(found, truth, strict=True)]):.4f} | asked for: 0.99 | |")
+        print(
+            f"| HNSW recall@1, 1,000 queries | {np.mean([len(a) > 0 and a[0] == b for a, b in zip(found, truth, strict=True)]):.4f} | asked for: 0.99 | |"
+        )
         singles = iter(range(10_000_000))
         fast, exact = best(200, lambda: backend.search(queries[(i := next(singles) % 1000) : i + 1], 1, 0, exact=False))[0], exact
         print(f"| HNSW, 1 query | {fast * 1e3:.3f} ms | exact: {exact * 1e3:.2f} ms | {exact / fast:.0f}x faster |")

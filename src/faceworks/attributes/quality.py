@@ -131,7 +131,7 @@ def _of_points(face: Face) -> dict[str, float]:
     return {
         "eyes": distance,
         "turn": abs(float((nose - middle) @ along)) / distance,
-        "tilt": abs(height - 0.55) * 2,  # the nose tip lies 0.55 of the way from the eyes to the mouth in a frontal face (the ArcFace template)
+        "tilt": abs(height - 0.5) * 2,  # the nose tip lies half the way from the eyes to the mouth in a frontal face (the ArcFace template)
         "roll": abs(float(np.degrees(np.arctan2(across[1], across[0])))),
     }
 

@@ -60,7 +60,7 @@ class Index:
         )
         for start in range(0, len(vectors), 1 << 15):
             part = vectors[start : start + (1 << 15)]
-            graph.add(np.arange(start, start + len(part), dtype=np.uint64), np.ascontiguousarray(part))
+            graph.add(np.arange(start, start + len(part), dtype=np.uint64), np.array(part, np.float32))
             if progress is not None:
                 progress(start + len(part), len(vectors))
         self._graph, self._stamp = graph, _stamp(uuid, generation)

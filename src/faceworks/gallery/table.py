@@ -145,6 +145,18 @@ class Table:
         self._read: Read = read or (lambda name: _empty(name, 0))
         self._start(np.zeros((0, binding.dim if binding else 0), np.float32) if base is None else base, columns or {})
 
+    @classmethod
+    def of(cls, change: Change) -> Table:
+        """A table whose base is what a change adds to nothing."""
+        table = cls(change.binding)
+        table.apply(Change(people=change.people))
+        samples = change.samples
+        if samples is None or not len(samples):
+            return table
+        places = np.array([table.people.find(id) for id in samples.people], np.int32)
+        columns = {"id": samples.id, "person": places[samples.person], "expires": samples.expires, "removed": samples.removed}
+        return cls(change.binding, samples.vectors, columns, lambda name: getattr(samples, name), table.people)
+
     def _start(self, base: FloatArray, columns: Mapping[str, Any]) -> None:
         self.base, self.tail = base, Grown(np.zeros((0, base.shape[1]), np.float32))
         self._eager = {name: Grown(np.asarray(columns[name] if columns else _empty(name, 0))) for name in EAGER}

@@ -43,7 +43,9 @@ for n in range(start, start + count):
 
 
 def writer(path: Path, start: int, count: int, compact: int) -> subprocess.Popen[str]:
-    return subprocess.Popen([sys.executable, "-c", WRITER, str(path), str(start), str(count), str(compact)], env=ENVIRONMENT, stdout=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        [sys.executable, "-c", WRITER, str(path), str(start), str(count), str(compact)], env=ENVIRONMENT, stdout=subprocess.PIPE, text=True
+    )
 
 
 def outcome(lines: list[str]) -> tuple[set[int], set[int]]:

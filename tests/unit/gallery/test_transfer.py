@@ -25,7 +25,9 @@ MODEL = "toy@000000000000"
 def gallery() -> Gallery:
     made = open_gallery("memory:")
     vectors = np.random.default_rng(0).normal(size=(5, 8)) * 7
-    made.enroll_vectors(["Ada", "Ada", "김다현", "'; DROP TABLE", "Gone"], vectors, MODEL, source=["a.jpg", "b", "", "ü", "x"], quality=[1, 2, np.nan, 4, 5])
+    made.enroll_vectors(
+        ["Ada", "Ada", "김다현", "'; DROP TABLE", "Gone"], vectors, MODEL, source=["a.jpg", "b", "", "ü", "x"], quality=[1, 2, np.nan, 4, 5]
+    )
     made.describe("Ada", {"Department": "engines"})
     made.remove("Gone")
     return made
@@ -39,7 +41,9 @@ def test_an_export_comes_back(gallery: Gallery, tmp_path: Path, name: str) -> No
     other = open_gallery(tmp_path / "other.h5")
     assert import_(other, tmp_path / name) == 4
     mine, theirs = content(gallery.backend), content(other.backend)
-    assert set(theirs["samples"]) == set(gallery.get("Ada").samples.id) | set(gallery.get("김다현").samples.id) | set(gallery.get("'; DROP TABLE").samples.id)
+    assert set(theirs["samples"]) == set(gallery.get("Ada").samples.id) | set(gallery.get("김다현").samples.id) | set(
+        gallery.get("'; DROP TABLE").samples.id
+    )
     for id, row in theirs["samples"].items():
         np.testing.assert_allclose(np.frombuffer(row[1], np.float32), np.frombuffer(mine["samples"][id][1], np.float32), atol=1e-6)
         assert row[2:6] == mine["samples"][id][2:6]

@@ -100,7 +100,7 @@ def _reason(error: BaseException) -> OSError:
 
 
 def _write_file(handle: Any, attributes: dict[str, Any], binding: Binding | None, entries: Entries | None, sealed: Sequence[bytes] | None) -> None:
-    with h5py.File(handle, "w", libver=("v110", "v110"), alignment_threshold=1 << 16, alignment_interval=4096) as file:
+    with h5py.File(handle, "w", libver=("v110", "v110"), alignment_threshold=512, alignment_interval=64) as file:
         file.attrs["format"], file.attrs["version"] = FORMAT, VERSION
         file.attrs["model"], file.attrs["recipe"] = (binding.model, binding.recipe) if binding else ("", "")
         file.attrs["binding"] = json.dumps(binding.to_json()) if binding else ""
@@ -190,12 +190,18 @@ def _table(file: Any, handle: BinaryIO, binding: Binding | None) -> Table:
         raise ValueError(f"columns of different lengths: {wrong}" if wrong else f"vectors are {dataset.shape} {dataset.dtype}")
     if n and not (columns["person"].min() >= 0 and columns["person"].max() < len(ids)):
         raise ValueError("a sample belongs to nobody")
-    return Table(binding, _mapped(dataset, handle), columns, lambda name: _sound(handle, lambda: _column(handle, name, n)), Directory(ids, lambda: _sound(handle, lambda: _people(handle))))
+    return Table(
+        binding,
+        _mapped(dataset, handle),
+        columns,
+        lambda name: _sound(handle, lambda: _column(handle, name, n)),
+        Directory(ids, lambda: _sound(handle, lambda: _people(handle))),
+    )
 
 
 def _mapped(dataset: Any, handle: BinaryIO) -> FloatArray:
     offset = dataset.id.get_offset()
-    if offset is None or not dataset.size or dataset.dtype != np.dtype("<f4"):
+    if offset is None or offset % 4 or not dataset.size or dataset.dtype != np.dtype("<f4"):
         return np.asarray(dataset[()], np.float32)
     if offset + dataset.size * 4 > os.fstat(handle.fileno()).st_size:
         raise ValueError("the file ends inside its vectors")

@@ -128,9 +128,11 @@ class Hdf5Backend:
                 if base.sealed is not None
                 else f"{self.path} is not encrypted: open it without a key"
             )
-        self._table = Table() if base.table is None else base.table
         if base.sealed is not None:
-            self._table.apply(self.codec.decode(base.sealed))
+            self._table = Table.of(self.codec.decode(base.sealed))
+        else:
+            assert base.table is not None
+            self._table = base.table
         self._log = log if log.generation == base.generation else Log(self.log_path)
         self._seen: tuple[Any, ...] = ()
         self._replay()
