@@ -309,20 +309,42 @@ class Verification:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Match:
-    """A candidate from a gallery."""
+    """A candidate from a gallery.
+
+    Attributes:
+        person: name of the person.
+        similarity: cosine, in [−1, 1].
+        sample: the picture that was closest, or "" for a template made of several.
+        person_id: key of the person; names may repeat.
+        probability: of being this person, or None without a calibration.
+    """
 
     person: str
     similarity: float
     sample: str
+    person_id: str = ""
+    probability: float | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Identification:
-    """Who a face is: `person` is None for a stranger."""
+    """Who a face is: `person` is None for a stranger.
+
+    Attributes:
+        face: the face.
+        person: name of the best candidate, if it is close enough.
+        candidates: the closest people, best first, strangers' too.
+        person_id: key of the person.
+        threshold: smallest similarity that names somebody.
+        threshold_source: where the threshold comes from.
+    """
 
     face: Face
     person: str | None
     candidates: tuple[Match, ...]
+    person_id: str | None = None
+    threshold: float | None = None
+    threshold_source: str = ""
 
 
 def to_dict(value: Any) -> Any:
