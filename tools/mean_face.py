@@ -1,10 +1,11 @@
 """Derive the mean face of `faceworks.align.mean_face`: 68 points in three dimensions, and five on the forehead.
 
-Width and height: the 68 points that dlib-68 finds in the neutral pictures of the Face Research Lab London Set (DeBruine and Jones, 2017, CC BY 4.0),
-brought together by generalized Procrustes analysis, averaged, and made symmetric. Frontal pictures say nothing about depth, so depth is stated by us below, in
-millimeters behind the tip of the nose for a face whose eye centers are 62 mm apart: rounded values of an adult's profile (tip of the nose some 15 mm before
-its base, 20 mm before the wings; nasion 22 mm, eye corners 30 to 37 mm behind it; chin 17 mm behind it; the jaw's contour falling back to 92 mm before
-the ears). One unit is the distance of the eye centers; the origin is their middle, in the depth of the tip of the nose; x right, y down, z to the viewer.
+Width and height: the 68 points that dlib-68 finds in the neutral pictures of the Face Research Lab London Set (DeBruine and Jones, 2017,
+CC BY 4.0), brought together by generalized Procrustes analysis, averaged, and made symmetric. Frontal pictures say nothing about depth, so depth
+is stated by us below, in millimeters behind the tip of the nose for a face whose eye centers are 62 mm apart: rounded values of an adult's
+profile (tip of the nose some 15 mm before its base, 20 mm before the wings; nasion 22 mm, eye corners 30 to 37 mm behind it; chin 17 mm behind
+it; the jaw's contour falling back to 92 mm before the ears). One unit is the distance of the eye centers; the origin is their middle, in the
+depth of the tip of the nose; x right, y down, z to the viewer.
 
     python tools/mean_face.py ../shared/data/london > src/faceworks/align/mean_face.py
 """
@@ -52,9 +53,7 @@ def main() -> None:
     mirrored = mirrored * [-1, 1]
     mean = (mean + geometry.apply(geometry.similarity_transform(mirrored, mean), mirrored)) / 2
     left, right = mean[36:42].mean(axis=0), mean[42:48].mean(axis=0)
-    across = right - left
     mean = geometry.apply(geometry.similarity_transform([left, right], [[-0.5, 0], [0.5, 0]]), mean)
-    del across
     depth = np.zeros(68)
     for index, value in DEPTH.items():
         depth[index] = value
@@ -63,9 +62,7 @@ def main() -> None:
                 depth[b] = value
     rows = np.column_stack([mean, -depth / EYE_DISTANCE])
     extra = np.array([[x, y, -z / EYE_DISTANCE] for x, y, z in FOREHEAD])
-    print(
-        '"""The mean face: 68 points in the iBUG order and five on the forehead, in three dimensions. Made by `tools/mean_face.py`, which says how."""\n'
-    )
+    print('"""The mean face: 68 points in the iBUG order and five on the forehead. Made by `tools/mean_face.py`, which says how."""\n')
     print("from __future__ import annotations\n\nimport numpy as np\n")
     print('__all__ = ["FOREHEAD", "MEAN_FACE", "MIDDLE", "PAIRS"]\n')
     print("MEAN_FACE = np.array(\n    [")

@@ -46,19 +46,23 @@ def _load(sources: Sequence[Source]) -> tuple[list[ImageArray], list[str]]:
     return [image.load(source) for source in sources], [_name(source, index + 1) for index, source in enumerate(sources)]
 
 
-def verify(a: Source, b: Source, spec: PipelineSpec | None = None, *, review: float | None = None, **options: Any) -> Verification:
+def verify(
+    a: Source, b: Source, spec: PipelineSpec | None = None, *, review: float | None = None, prior: float = 0.5, **options: Any
+) -> Verification:
     """Decide whether two pictures show the same person.
 
     With `select="all"` the closest pair of faces is compared. `review` is the half-width of a band about the threshold, in units of the
-    metric, that is answered `verified=None`.
+    metric, that is answered `verified=None`. `fmr=1e-4` takes the threshold that was measured for one false match in ten thousand comparisons of
+    different people. Where the recipe has a calibration the answer also holds `fmr` at the score and `probability` at `prior`; else both are None.
 
     Raises:
         ImageError: a picture cannot be read.
         NoFaceFound: no face in a picture (unless `on_no_face="whole"`).
-        ConfigError: an unknown option, or no threshold for the metric.
+        ConfigError: an unknown option, no threshold for the metric, or `fmr` without a calibration.
+        InputError: a false match rate that the calibration cannot carry.
     """
     pipeline = get_pipeline(spec, **options)
-    decision = pipeline.decision(review)
+    decision = pipeline.decision(review, prior)
     clock: dict[str, float] = {}
     images, names = timed(clock, "load", lambda: _load([a, b]))
     faces = timed(clock, "detect", lambda: pipeline.find(images, names))

@@ -51,7 +51,7 @@ FloatArray: TypeAlias = NDArray[np.float32]
 Box: TypeAlias = NDArray[np.float32]
 """(4,) float32: x1, y1, x2, y2."""
 Scheme: TypeAlias = Literal["arcface5", "dlib5", "ibug68", "mesh468"]
-Metric: TypeAlias = Literal["cosine", "euclidean", "euclidean_l2", "angular"]
+Metric: TypeAlias = Literal["cosine", "euclidean", "euclidean_l2", "angular", "chi2"]
 Select: TypeAlias = Literal["largest", "central", "all"]
 
 SCHEMES: Mapping[str, int] = {"arcface5": 5, "dlib5": 5, "ibug68": 68, "mesh468": 468}
@@ -284,7 +284,7 @@ class Verification:
         verified: True same, False different, None needs review (only where a review margin was asked for).
         similarity: cosine of the two vectors, higher = closer, whatever the metric.
         distance: distance in `metric`, lower = closer.
-        metric: cosine (1 − cos), euclidean, euclidean_l2 (on unit vectors), angular (angle / π).
+        metric: cosine (1 − cos), euclidean, euclidean_l2 (on unit vectors), angular (angle / π), chi2 (of histograms).
         threshold: largest distance, in `metric`, that still counts as same.
         threshold_source: where the threshold was measured.
         probability: of being the same person at prior 0.5, or None without a calibration.

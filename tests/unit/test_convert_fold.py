@@ -254,7 +254,7 @@ def test_the_key_changes_with_version_and_options(name: str, monkeypatch: pytest
     card = cards.get(name)
     before = convert.converted_path(card)
     assert convert.prepare(card) == before
-    monkeypatch.setattr(fold, "VERSION", fold.VERSION + 1)
+    monkeypatch.setitem(convert.CONVERTERS, "fold", convert.CONVERTERS["fold"]._replace(version=999))
     assert convert.converted_path(card) != before
 
 

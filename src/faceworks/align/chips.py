@@ -66,8 +66,7 @@ def _halve(pixels: FloatArray) -> FloatArray:
     if min(pixels.shape[:2]) <= 8:
         return np.zeros((0, 0, 3), np.float32)
     rows, columns = ((side - 3) // 2 for side in pixels.shape[:2])
-    halved: FloatArray = np.floor(cv2.pyrDown(pixels)[1 : rows + 1, 1 : columns + 1])
-    return halved  # in float32 OpenCV's sums are exact
+    return np.asarray(np.floor(cv2.pyrDown(pixels)[1 : rows + 1, 1 : columns + 1]), dtype=np.float32)  # in float32 OpenCV's sums are exact
 
 
 def _sample(pixels: FloatArray, matrix: NDArray[np.float64], size: int) -> ImageArray:

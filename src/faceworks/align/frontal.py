@@ -1,9 +1,9 @@
-"""Pose normalization: a face turned to the front, after Hassner, Harel, Paz and Enbar, "Effective face frontalization in unconstrained images", CVPR 2015.
+"""Pose normalization: a face turned to the front, after Hassner et al., "Effective face frontalization in unconstrained images", CVPR 2015.
 
-A mean head (`mean_face`, our own) is posed under a scaled orthographic camera so that its points meet the face's; every pixel of a frontal picture is
-fetched from where its point of the head lies in the picture; what the pose hides is taken from the other half, which the pose shows. Two things differ
-from the paper: the head's surface is a thin-plate spline through the points instead of a mesh, and its points are adapted to the person as far as a symmetric
-head can be told from one picture (so a frontal face keeps its own proportions).
+A mean head (`mean_face`, our own) is posed under a scaled orthographic camera so that its points meet the face's; every pixel of a frontal
+picture is fetched from where its point of the head lies in the picture; what the pose hides is taken from the other half, which the pose shows.
+Two things differ from the paper: the head's surface is a thin-plate spline through the points instead of a mesh, and its points are adapted to
+the person as far as a symmetric head can be told from one picture (so a frontal face keeps its own proportions).
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Pose:
         scale: pixels for one unit (the distance of the eye centers).
         offset: (2,) pixels.
         points: (68, 3) the head's points, adapted to the person.
-        yaw, pitch, roll: degrees. Yaw is positive where the face turns to the viewer's right, pitch where it looks down, roll where it leans clockwise.
+        yaw, pitch, roll: degrees. Positive yaw turns the face to the viewer's right, pitch downward, roll clockwise.
     """
 
     rotation: Array
@@ -136,10 +136,11 @@ def fit_pose(landmarks: Landmarks | None) -> Pose:
     for _ in range(3):
         head = _adapt(points, rotation, scale, offset)
         rotation, scale, offset = _camera(head, points)
+    # rotation = roll about z · pitch about x · yaw about y
     angles = [
-        np.arctan2(rotation[0, 2], rotation[2, 2]),
-        np.arctan2(rotation[1, 2], np.hypot(rotation[0, 2], rotation[2, 2])),
-        np.arctan2(rotation[1, 0], rotation[1, 1]),
+        np.arctan2(-rotation[2, 0], rotation[2, 2]),
+        np.arctan2(-rotation[2, 1], np.hypot(rotation[2, 0], rotation[2, 2])),
+        np.arctan2(-rotation[0, 1], rotation[1, 1]),
     ]
     yaw, pitch, roll = (float(np.degrees(angle)) for angle in angles)
     return Pose(rotation, scale, offset, head, yaw, pitch, roll)

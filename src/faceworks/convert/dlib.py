@@ -16,9 +16,8 @@ from ..errors import ConversionError
 from . import Source, graph
 from .dlib_format import Layer, Reader, read_layers
 
-__all__ = ["VERSION", "mmod", "resnet"]
+__all__ = ["mmod", "resnet"]
 
-VERSION = 1
 _OPSET, _IR = 17, 8
 
 _CONVOLUTION = ["con", "affine", "relu"]
@@ -102,7 +101,7 @@ def _next_is(layers: list[Layer], index: int, kind: str) -> bool:
 
 
 def _block(build: _Builder, layers: list[Layer]) -> None:
-    """One residual block: two convolutions, and beside them nothing, or a pooling where the block halves the size. The smaller of the two ends in zeros."""
+    """One residual block: two convolutions, and beside them nothing, or a pooling where the block halves the size. The smaller ends in zeros."""
     start = build.at, build.channels, build.size
     convolutions = [index for index, layer in enumerate(layers) if layer.kind == "con"]
     pools = [layer for layer in layers if layer.kind == "avg_pool"]

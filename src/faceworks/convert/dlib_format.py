@@ -294,7 +294,7 @@ def _advance(raw: NDArray[np.uint8], starts: NDArray[np.int32], ends: NDArray[np
     while (running := at < ends).any():
         at = at + ((raw[at] & 0x0F) + np.uint8(1)) * running
         rows.append(at)
-    return np.stack(rows)
+    return np.asarray(np.stack(rows))
 
 
 def _values(raw: NDArray[np.uint8], at: NDArray[np.int32], where: str) -> NDArray[np.int32]:
@@ -308,4 +308,4 @@ def _values(raw: NDArray[np.uint8], at: NDArray[np.int32], where: str) -> NDArra
         raise ConversionError(f"{where} + {int(at[bad[0]])}: {int(control[bad[0]]):#04x} does not begin an integer of at most 31 bits")
     values: NDArray[np.int32] = magnitude.astype(np.int32)
     np.negative(values, out=values, where=control >= 0x80)
-    return values
+    return np.asarray(values)

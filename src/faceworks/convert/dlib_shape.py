@@ -18,10 +18,7 @@ from ..errors import ConversionError
 from . import Source
 from .dlib_format import integers
 
-__all__ = ["SUFFIX", "VERSION", "read", "shape_predictor"]
-
-VERSION = 1
-SUFFIX = ".npz"
+__all__ = ["read", "shape_predictor"]
 
 
 class _Stream:
@@ -79,10 +76,11 @@ def read(data: bytes, name: str) -> dict[str, NDArray[Any]]:
         ConversionError: not such a file, a truncated one, or one whose indices point outside.
     """
     stream = _Stream(integers(data, name), name)
-    if stream.count("version", 1, 1) != 1:
-        raise AssertionError("unreachable")
+    stream.count("version", 1, 1)
     rows = -stream.count("points", -2 * 4096, -2)
     stream.count("columns", -1, -1)
+    if rows % 2:
+        stream.fail(f"{rows} coordinates are no points")
     points = rows // 2
     initial = stream.reals(stream.take(2 * rows, "the initial shape").reshape(points, 2, 2), "the initial shape")
     cascades = stream.count("number of cascades", 1, 1000)

@@ -7,21 +7,17 @@ published), removes Dropout, rewrites PReLU into operators that keep the blocked
 
 from __future__ import annotations
 
+import onnx
+from google.protobuf.message import DecodeError
+
 from ..errors import ConversionError
-from . import Source
+from . import Source, graph
 
-__all__ = ["VERSION", "fold"]
-
-VERSION = 2
+__all__ = ["fold"]
 
 
 def fold(source: Source) -> bytes:
     """Rewrite the graph. Options: `free_sizes`, `prelu` (default true: rewrite PReLU), `batch` (default true: free the batch axis)."""
-    import onnx  # here and not above: the version is asked for at every start, onnx is not
-    from google.protobuf.message import DecodeError
-
-    from . import graph
-
     try:
         model = onnx.load_from_string(source.path.read_bytes())
     except DecodeError as error:

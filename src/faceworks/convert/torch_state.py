@@ -25,16 +25,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import onnx
 
 from .. import assets, networks
 from ..errors import CardError, ConversionError
 from ..optional import require
-from . import Source, graph
+from . import Source
 
-__all__ = ["OPSET", "VERSION", "export", "fit", "torch_state"]
+__all__ = ["OPSET", "export", "fit", "torch_state"]
 
-VERSION = 1
 OPSET = 17
 _LISTED = 5
 
@@ -134,6 +132,10 @@ def export(
         ConversionError: the network gives another number of outputs than `names` holds.
     """
     torch = require("torch", "torch", "exporting a network")
+    import onnx
+
+    from . import graph
+
     network.eval()
     example = torch.zeros((2 if current else 1, *shape), dtype=torch.float32)
     axes = {0: "batch", 2: "height", 3: "width"} if free_sizes else {0: "batch"}
@@ -179,6 +181,8 @@ def torch_state(source: Source) -> bytes:
         MissingDependency: torch is not installed.
         ConversionError: the file is not a checkpoint of that network.
     """
+    from . import graph  # here and not above: the version is asked for at every start, onnx is not
+
     where = f"{source.card.name}: {source.path.name}"
     name = source.option("network")
     if not isinstance(name, str):

@@ -54,7 +54,8 @@ class Decode:
 def layout(size: tuple[int, int], decode: Decode) -> tuple[NDArray[np.int64], tuple[int, int]]:
     """Levels (L, 4) as left, top, width, height in the tiled picture, and its size (height, width).
 
-    The first column goes down until the next level fits beside the one before (and half of the height is used), the second goes up again from the bottom right.
+    The first column goes down until the next level fits beside the one before (and half of the height is used); the second goes up again from
+    the bottom right.
     """
     gap, edge, n = decode.tile_padding, decode.outer_padding, decode.pyramid
     heights, widths = [size[0]], [size[1]]
@@ -197,4 +198,4 @@ class Mmod:
         for step in range(len(places) - 1):
             deeper = level > step
             corners[deeper] = corners[deeper] * ratio + 0.3
-        return corners
+        return np.asarray(corners)

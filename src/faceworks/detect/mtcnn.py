@@ -80,15 +80,33 @@ class Sampler(Protocol):
 class Rules(Protocol):
     """What a package does between the networks. `answers` hold log-odds, box offsets and points along the last axis but for the P-Net's maps."""
 
-    def sampler(self, picture: ImageArray, spec: InputSpec) -> Sampler: ...
-    def levels(self, size: tuple[int, int], decode: Decode) -> list[tuple[float, tuple[int, int]]]: ...
-    def propose(self, answers: FloatArray, scale: float, decode: Decode) -> Candidates: ...
-    def merge(self, parts: Sequence[Candidates], decode: Decode) -> Candidates: ...
-    def windows(self, candidates: Candidates, sizes: Sequence[tuple[int, int]]) -> tuple[Candidates, Any]: ...
-    def refine(self, candidates: Candidates, answers: FloatArray, decode: Decode) -> Candidates: ...
-    def finish(
-        self, candidates: Candidates, answers: FloatArray, decode: Decode, sizes: Sequence[tuple[int, int]], min_score: float
-    ) -> Candidates: ...
+    def sampler(self, picture: ImageArray, spec: InputSpec) -> Sampler:
+        """What resamples one picture for every level, as the package does it."""
+        ...
+
+    def levels(self, size: tuple[int, int], decode: Decode) -> list[tuple[float, tuple[int, int]]]:
+        """The pyramid of a picture of `size` (height, width): scale and the level's (height, width)."""
+        ...
+
+    def propose(self, answers: FloatArray, scale: float, decode: Decode) -> Candidates:
+        """Candidates of one level from the P-Net's maps."""
+        ...
+
+    def merge(self, parts: Sequence[Candidates], decode: Decode) -> Candidates:
+        """All levels of all pictures together, suppressed."""
+        ...
+
+    def windows(self, candidates: Candidates, sizes: Sequence[tuple[int, int]]) -> tuple[Candidates, Any]:
+        """The squares that the next network looks at, and where they lie in the pictures."""
+        ...
+
+    def refine(self, candidates: Candidates, answers: FloatArray, decode: Decode) -> Candidates:
+        """Candidates after the R-Net's answers."""
+        ...
+
+    def finish(self, candidates: Candidates, answers: FloatArray, decode: Decode, sizes: Sequence[tuple[int, int]], min_score: float) -> Candidates:
+        """Faces after the O-Net's answers, best first."""
+        ...
 
 
 class Mtcnn:
@@ -164,7 +182,7 @@ class Mtcnn:
         side = self.card.input_for(role).size[0]
         kept, windows = self._rules.windows(candidates, sizes)
         crops = np.zeros((len(kept.scores), 3, side, side), np.float32)
-        for index in np.unique(kept.picture):
+        for index, sampler in enumerate(samplers):
             rows = np.flatnonzero(kept.picture == index)
-            crops[rows] = samplers[index].crops(windows[rows], side)
+            crops[rows] = sampler.crops(windows[rows], side)
         return kept, crops

@@ -18,10 +18,13 @@ __all__ = ["ADAPTERS", "DEFAULTS", "Landmarker", "ensure", "load_landmarker", "s
 
 ADAPTERS = {
     "dlib_ert": "faceworks.landmarks.dlib_ert:DlibErt",
+    "onet": "faceworks.landmarks.onet:Onet",
     "onnx": "faceworks.landmarks.onnx:OnnxLandmarker",
+    "yunet": "faceworks.landmarks.yunet:YunetPoints",
 }
 
 DEFAULTS: Mapping[str, str] = {
+    "arcface5": "yunet-points",
     "dlib5": "dlib-5",
     "ibug68": "dlib-68",
 }

@@ -1,13 +1,13 @@
-"""dlib's landmarks by our own evaluator of its tree ensembles (Kazemi and Sullivan, CVPR 2014), for all faces of a picture at once.
+"""dlib's landmarks by our own evaluator of its tree ensembles (Kazemi and Sullivan, CVPR 2014).
 
-A cascade moves the points of an initial shape: each tree compares the brightness of pairs of pixels, whose places follow the current shape, and adds
-the leaf that it ends in. Coordinates live in the face's box, (0, 0) its first and (1, 1) its last pixel. dlib rounds its answer to whole pixels, and so
-do we, by default.
+A cascade moves the points of an initial shape: each tree compares the brightness of pairs of pixels, whose places follow the current shape, and
+adds the leaf that it ends in. Coordinates live in the face's box, (0, 0) its first and (1, 1) its last pixel. dlib rounds its answer to whole
+pixels, and so do we, by default.
 
-**Boxes.** The files were trained on the boxes of dlib's detectors: squares about eyes, nose and mouth that end above the brows and at the chin. Boxes of a
-detector named under `native` are taken as they are. From another detector's face that has the five ArcFace points the box is derived from the points
-(`center`, `side`: in the frame whose origin is the middle of the eyes and whose unit leads from there to the middle of the mouth); without points its
-box is made square about its center, `square` times as large.
+**Boxes.** The files were trained on the boxes of dlib's detectors: squares about eyes, nose and mouth. Boxes of a detector named under `native`
+are taken as they are. From another detector's face that has the five ArcFace points the box is derived from the points (`center`, `side`: in
+the frame whose origin is the middle of the eyes and whose unit leads from there to the middle of the mouth); without points its box is made
+square about its center, `square` times its longer side.
 """
 
 from __future__ import annotations
@@ -92,8 +92,7 @@ class Trees:
         column, row = np.where(inside, x, 0).astype(np.intp), np.where(inside, y, 0).astype(np.intp)
         pixel = picture[row, column]
         mean = (pixel[..., 0].astype(np.uint16) + pixel[..., 1] + pixel[..., 2]) // 3
-        gray: NDArray[np.float32] = (mean * inside).astype(np.float32)
-        return gray
+        return np.asarray(mean * inside, dtype=np.float32)
 
     def _step(self, values: NDArray[np.float32], shape: NDArray[np.float32], cascade: int) -> NDArray[np.float32]:
         """The shapes (N, K, 2) plus the leaves that the values (N, P) lead to.
