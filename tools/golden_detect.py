@@ -266,7 +266,12 @@ def main() -> None:
     by, run = ORIGINALS[name][0](Path(sys.argv[3]))
     faces = {path.stem: np.round(run(np.load(path)), 4).tolist() for path in sorted(pixels.glob("*.npy"))}
     document = {"made": {"by": by, "date": datetime.date.today().isoformat(), "card": name}, "faces": faces}
-    lines = json.dumps(document, indent=None, separators=(",", ":")).replace('"dlib-', '\n"dlib-').replace('"person', '\n"person').replace('"group', '\n"group')
+    lines = (
+        json.dumps(document, indent=None, separators=(",", ":"))
+        .replace('"dlib-', '\n"dlib-')
+        .replace('"person', '\n"person')
+        .replace('"group', '\n"group')
+    )
     (FOLDER / f"detect-{name}.json").write_text(lines + "\n", encoding="utf-8")
 
 

@@ -63,9 +63,7 @@ def layer(name: str, *blobs: np.ndarray) -> bytes:
     return field(100, field(1, name.encode()) + b"".join(field(7, blob(item)) for item in blobs))
 
 
-def run(
-    structure: str, weights: bytes, x: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, outputs: str = "[]"
-) -> list[np.ndarray]:
+def run(structure: str, weights: bytes, x: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, outputs: str = "[]") -> list[np.ndarray]:
     model, text = tmp_path / "toy.caffemodel", tmp_path / "toy.prototxt"
     model.write_bytes(weights)
     text.write_text(structure)
@@ -85,10 +83,13 @@ def test_batch_norm_scale_and_relu_in_place(tmp_path: Path, monkeypatch: pytest.
     """Stored mean and variance are sums over `factor` batches."""
     mean, variance, gamma, beta = rng.normal(size=(4, 3))
     variance = variance**2 + 0.5
-    text = HEAD + """
+    text = (
+        HEAD
+        + """
     layer { name: "bn" type: "BatchNorm" bottom: "data" top: "data_bn" batch_norm_param { eps: 0.01 } }  # in place from here
     layer { name: "sc" type: "Scale" bottom: "data_bn" top: "data_bn" scale_param { bias_term: true } }
     layer { name: "re" type: "ReLU" bottom: "data_bn" top: "data_bn" relu_param { negative_slope: 0.25 } }"""
+    )
     weights = layer("bn", mean * 4, variance * 4, np.array([4.0])) + layer("sc", gamma, beta)
     (got,) = run(text, weights, X, tmp_path, monkeypatch)
     shaped = (item.reshape(1, 3, 1, 1) for item in (mean, variance, gamma, beta))
@@ -108,8 +109,11 @@ def test_pooling_rounds_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_convolution_with_groups_and_uneven_geometry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     kernel, bias = rng.normal(size=(6, 1, 3, 2)), rng.normal(size=6)
-    text = HEAD + """layer { name: "c" type: "Convolution" bottom: "data" top: "c"
+    text = (
+        HEAD
+        + """layer { name: "c" type: "Convolution" bottom: "data" top: "c"
       convolution_param { num_output: 6 group: 3 kernel_h: 3 kernel_w: 2 pad_h: 1 pad_w: 0 stride: 2 } }"""
+    )
     (got,) = run(text, layer("c", kernel, bias), X, tmp_path, monkeypatch)
     padded = np.pad(X, ((0, 0), (0, 0), (1, 1), (0, 0)))
     assert got.shape == (2, 6, 4, 3)
@@ -140,7 +144,9 @@ def test_lrn_and_inner_product_of_the_older_generation(tmp_path: Path, monkeypat
 def test_ssd_layers_and_chosen_outputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Normalize, Permute, Flatten, Reshape, Softmax, Concat, Eltwise; the PriorBox that nobody asked for is not read."""
     factor = rng.normal(size=3)
-    text = HEAD + """
+    text = (
+        HEAD
+        + """
     layer { name: "n" type: "Normalize" bottom: "data" top: "n" norm_param { across_spatial: false channel_shared: false } }
     layer { name: "p" type: "Permute" bottom: "n" top: "p" permute_param { order: 0 order: 2 order: 3 order: 1 } }
     layer { name: "f" type: "Flatten" bottom: "p" top: "f" flatten_param { axis: 1 } }
@@ -149,6 +155,7 @@ def test_ssd_layers_and_chosen_outputs(tmp_path: Path, monkeypatch: pytest.Monke
     layer { name: "r" type: "Reshape" bottom: "c" top: "r" reshape_param { shape { dim: 0 dim: -1 dim: 2 } } }
     layer { name: "s" type: "Softmax" bottom: "r" top: "s" softmax_param { axis: 2 } }
     layer { name: "e" type: "Eltwise" bottom: "f" bottom: "f" top: "e" eltwise_param { operation: SUM coeff: 2 coeff: -0.5 } }"""
+    )
     softmax, flat = run(text, layer("n", factor), X, tmp_path, monkeypatch, '["s", "e"]')
     unit = X / np.sqrt((X**2).sum(axis=1, keepdims=True) + 1e-10) * factor.reshape(1, 3, 1, 1)
     want = unit.transpose(0, 2, 3, 1).reshape(2, -1)
@@ -170,7 +177,15 @@ def test_broken_prototxt(text: str) -> None:
 
 @pytest.mark.parametrize(
     "data",
-    [b"", b"\xff", b"\xff" * 20, field(100, b"\x0a\x7f"), b"\x13\x00", field(100, field(7, field(7, field(1, b"\x05")) + field(5, bytes(4)))), bytes(64)],
+    [
+        b"",
+        b"\xff",
+        b"\xff" * 20,
+        field(100, b"\x0a\x7f"),
+        b"\x13\x00",
+        field(100, field(7, field(7, field(1, b"\x05")) + field(5, bytes(4)))),
+        bytes(64),
+    ],
 )
 def test_broken_caffemodel(data: bytes) -> None:
     with pytest.raises(ConversionError, match="not a caffemodel"):

@@ -72,14 +72,20 @@ def forward(state: dict[str, np.ndarray], role: str, x: np.ndarray) -> np.ndarra
         x = np.where(x > 0, x, x * state[f"prelu{index}.weight"][:, None, None])
         if pool:
             rows, columns = (-(-(n - pool) // 2) + 1 for n in x.shape[2:])
-            x = np.stack([np.stack([x[:, :, 2 * i : 2 * i + pool, 2 * j : 2 * j + pool].max(axis=(2, 3)) for j in range(columns)], -1) for i in range(rows)], -2)
+            x = np.stack(
+                [np.stack([x[:, :, 2 * i : 2 * i + pool, 2 * j : 2 * j + pool].max(axis=(2, 3)) for j in range(columns)], -1) for i in range(rows)],
+                -2,
+            )
     name, _, heads = HEADS[role]
     if role != "pnet":
         count = len(CONVOLUTIONS[role]) + 1
         x = x.transpose(0, 3, 2, 1).reshape(len(x), -1) @ state[f"dense{count}.weight"].T.astype(np.float64) + state[f"dense{count}.bias"]
         x = np.where(x > 0, x, x * state[f"prelu{count}.weight"])
         x = x[:, :, None, None]
-    out = [np.einsum("nchw,oc->nohw", x, state[f"{name}_{i}.weight"].reshape(n, -1)) + state[f"{name}_{i}.bias"][:, None, None] for i, n in enumerate(heads, 1)]
+    out = [
+        np.einsum("nchw,oc->nohw", x, state[f"{name}_{i}.weight"].reshape(n, -1)) + state[f"{name}_{i}.bias"][:, None, None]
+        for i, n in enumerate(heads, 1)
+    ]
     joined = np.concatenate([out[0][:, 1:] - out[0][:, :1], *out[1:]], axis=1)
     return joined if role == "pnet" else joined[:, :, 0, 0]
 
