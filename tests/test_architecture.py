@@ -29,11 +29,11 @@ from faceworks.verification import Decision
 SOURCE = Path(faceworks.__file__).parent
 MODULES = sorted(SOURCE.rglob("*.py"))
 
-PUBLIC = """
-    Categorical Crop Embedding Face FaceResult FaceworksError Identification Landmarks Match Pipeline PipelineSpec Scalar Verification __version__
-    align detect draw embed embed_crops errors evaluate geometry get_pipeline image load_image map_images save_image settings similarity to_dict
-    types verify
-""".split()
+PUBLIC = [
+    *("Categorical", "Crop", "Embedding", "Face", "FaceResult", "FaceworksError", "Identification", "Landmarks", "Match", "Pipeline"),
+    *("PipelineSpec", "Scalar", "Verification", "__version__", "align", "detect", "draw", "embed", "embed_crops", "errors", "evaluate"),
+    *("geometry", "get_pipeline", "image", "load_image", "map_images", "save_image", "settings", "similarity", "to_dict", "types", "verify"),
+]
 """A snapshot: a change here is a change of the public interface, and belongs into the changelog."""
 
 
@@ -63,6 +63,16 @@ def test_pure_modules_stay_pure(name: str) -> None:
 def test_deciding_needs_neither_networks_nor_pictures() -> None:
     code = "import sys, faceworks.verification; print([n for n in ('cv2', 'onnxruntime', 'onnx', 'h5py', 'torch') if n in sys.modules])"
     assert python(code, "-W", "error").strip() == "[]"
+
+
+def test_a_converters_version_is_read_without_its_heavy_packages() -> None:
+    """Every start asks for the version, to find the cached result; only a conversion may import what converts."""
+    code = (
+        "import sys\nfrom faceworks import cards, convert\n"
+        "found = [convert.version(file) for name in cards.names() for file in cards.get(name).file]\n"
+        "print('fold-' in ' '.join(found), [name for name in ('onnx', 'torch', 'h5py', 'onnxruntime') if name in sys.modules])"
+    )
+    assert python(code).strip() == "True []"
 
 
 def test_functions_survive_the_import_of_packages_with_their_names() -> None:
@@ -157,6 +167,23 @@ def test_all_errors_stand_in_errors_py() -> None:
 def test_every_error_leads_to_exit_code_2(kind: type[Exception]) -> None:
     cli = pytest.importorskip("faceworks.cli", reason="the command line is not there")
     assert cli.exit_code(kind("what went wrong")) == 2
+
+
+@pytest.mark.parametrize("kind", [*error_tree(), RuntimeError, MemoryError, SystemError], ids=lambda kind: kind.__name__)
+def test_an_error_inside_a_command_leaves_with_2_and_one_line(
+    kind: type[Exception], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cli = pytest.importorskip("faceworks.cli", reason="the command line is not there")
+
+    def broken(*_: object, **__: object) -> None:
+        raise kind("what went wrong")
+
+    monkeypatch.setattr("faceworks.api.verify", broken)
+    assert cli.run(["verify", "a.jpg", "b.jpg"]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.count("\n") == 1
+    assert "what went wrong" in err
 
 
 def test_errors_pickle_with_what_they_carry() -> None:

@@ -163,9 +163,7 @@ def _contrast(color: Color) -> Color:
     return (0, 0, 0) if 0.299 * color[0] + 0.587 * color[1] + 0.114 * color[2] > 110 else (255, 255, 255)
 
 
-def _place(
-    face: Face, shape: tuple[int, ...], size: tuple[int, int], gap: int, taken: Sequence[tuple[int, int, int, int]]
-) -> tuple[int, int]:
+def _place(face: Face, shape: tuple[int, ...], size: tuple[int, int], gap: int, taken: Sequence[tuple[int, int, int, int]]) -> tuple[int, int]:
     """Upper left corner of a label: above the box, below it, or inside it, whichever covers least; moved into the picture."""
     tall, wide = shape[:2]
     x1, y1, x2, y2 = np.clip(np.round(face.box), -(10**6), 10**6).astype(int)

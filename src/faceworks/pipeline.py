@@ -96,13 +96,13 @@ class Pipeline:
     def _choose_landmarker(self) -> Card | None:
         """The landmarker that completes the detector's faces for the embedder's crop; None where the detector's own points do."""
         scheme = align.needs_scheme(self.template)
-        if scheme is None or scheme_of(self._detector_card) == scheme:
+        if scheme is None or scheme_of(self._detector_card) in align.schemes(self.template):
             return None
         name = self.spec.landmarker or self._embedder_card.input_for().landmarker or DEFAULTS.get(scheme, "")
         if not name:
             raise ConfigError(f"the crop {self.template!r} needs {scheme} points, {self.spec.detector} gives none; name a landmarker for them")
         card = cards.get(name, "landmark")
-        if scheme_of(card) != scheme:
+        if scheme_of(card) not in align.schemes(self.template):
             raise ConfigError(f"the crop {self.template!r} needs {scheme} points, the landmarker {name} gives {scheme_of(card) or 'none'}")
         return card
 
@@ -143,8 +143,10 @@ class Pipeline:
 
     @property
     def embedding_id(self) -> str:
-        """What makes two vectors comparable: embedder, its converter, crop and test-time augmentation."""
+        """What makes two vectors comparable: embedder, its converter, landmarker, crop and test-time augmentation."""
         parts = [_identity(self._embedder_card), *(convert.version(item) for item in self._embedder_card.file if item.convert)]
+        if self._landmarker_card is not None:
+            parts.append(_identity(self._landmarker_card))
         if self.spec.align != "similarity5":
             parts.append(self.spec.align)
         return "+".join([*parts, *(["flip"] if self.spec.flip else [])])
@@ -158,6 +160,7 @@ class Pipeline:
         recipe: dict[str, Any] = {
             "detector": [_identity(self._detector_card), *(convert.version(item) for item in self._detector_card.file)],
             "embedding": self.embedding_id,
+            "sight": [dataclasses.asdict(item) for item in self._detector_card.input],
             "crops": [dataclasses.asdict(item) for item in self._embedder_card.input],
             "metric": self.spec.metric,
         }
@@ -207,17 +210,27 @@ class Pipeline:
 
         What `on_no_face="whole"` took for a face stays without points, and is cropped whole.
         """
-        needing = [[face for face in group if not _stands_in(face)] for group in faces]
-        if self._landmarker_card is None or not any(needing):
+        if self._landmarker_card is None:
+            return [list(group) for group in faces]
+        accepted = align.schemes(self.template)
+        lacking = [
+            [face for face in group if not _stands_in(face) and (face.landmarks is None or face.landmarks.scheme not in accepted)] for group in faces
+        ]
+        if not any(lacking):
             return [list(group) for group in faces]
         assert self.landmarker is not None
-        done = [iter(group) for group in ensure(images, needing, self.landmarker)]
-        return [[face if _stands_in(face) else next(rest) for face in group] for group, rest in zip(faces, done, strict=True)]
+        located = {
+            id(old): new
+            for before, after in zip(lacking, ensure(images, lacking, self.landmarker), strict=True)
+            for old, new in zip(before, after, strict=True)
+        }
+        return [[located.get(id(face), face) for face in group] for group in faces]
 
     def crop(self, picture: ImageArray, face: Face) -> Crop:
-        """The embedder's crop of a face."""
+        """The embedder's crop of a face; the landmarker is asked where the face lacks the points."""
         spec = self._embedder_card.input_for()
         template = "whole" if _stands_in(face) else self.template
+        face = self.complete([picture], [[face]])[0][0]
         return align.crop(picture, face, template, (spec.size[0], spec.size[1]), spec.border, spec.interpolation, spec.margin)
 
     def embed_faces(self, images: Sequence[ImageArray], faces: Sequence[Sequence[Face]]) -> list[list[Embedding]]:

@@ -16,8 +16,8 @@ from functools import cache
 
 import numpy as np
 import pytest
-from conftest import ROOT, need
 
+from conftest import ROOT, need
 from faceworks import cards, geometry, image, settings
 from faceworks.detect import ADAPTERS, Detector, load_detector
 from faceworks.detect.retry import with_retry

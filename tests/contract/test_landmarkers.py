@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 import numpy as np
 import pytest
-from conftest import need
 
+from conftest import need
 from faceworks import cards, image
 from faceworks.detect import load_detector
 from faceworks.errors import ConfigError

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from synthetic import noise
 
 import faceworks
 from faceworks import align, cards, geometry, image, similarity
 from faceworks.errors import ConfigError, InputError, ModelMismatch, NoFaceFound
 from faceworks.pipeline import Pipeline, PipelineSpec
 from faceworks.types import Crop, Face, FaceResult
+from synthetic import noise
 
 pytestmark = pytest.mark.assets
 PORTRAITS = ("person_a_1", "person_a_2", "person_b_1", "person_b_2", "impostor_1", "impostor_2")
@@ -365,7 +365,9 @@ def test_the_recipe_changes_with_what_changes_the_score() -> None:
     assert Pipeline(base.with_options(select="all", threads=1, threshold=0.5, on_no_face="empty")).recipe_id == Pipeline(base).recipe_id
 
 
-@pytest.mark.parametrize("option", [{"detektor": "x"}, {"select": "first"}, {"on_no_face": "skip"}, {"metric": "l3"}, {"device": "tpu"}, {"threads": -1}])
+@pytest.mark.parametrize(
+    "option", [{"detektor": "x"}, {"select": "first"}, {"on_no_face": "skip"}, {"metric": "l3"}, {"device": "tpu"}, {"threads": -1}]
+)
 def test_options_that_cannot_hold(option: dict[str, object], pictures: Pictures) -> None:
     with pytest.raises(ConfigError):
         faceworks.embed(pictures["person_a_1"], **option)

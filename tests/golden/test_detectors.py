@@ -15,7 +15,6 @@ import numpy as np
 import pytest
 
 from conftest import ROOT, need
-
 from faceworks import geometry, image, settings
 from faceworks.detect import Detector, load_detector
 from faceworks.types import Face

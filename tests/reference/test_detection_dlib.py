@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import need
 
+from conftest import need
 from faceworks import geometry, image, settings
 from faceworks.detect import load_detector
 from faceworks.types import Face
@@ -47,7 +47,7 @@ def annotated(shared: Path) -> list[tuple[np.ndarray, np.ndarray]]:
     """Pictures and boxes (N, 4); dlib's boxes are left, top, width, height."""
     folder, found = shared / "data/detection/dlib", []
     for name in ("training.xml", "testing.xml"):
-        for item in ElementTree.parse(folder / name).getroot().iter("image"):  # noqa: S314 - our own data
+        for item in ElementTree.parse(folder / name).getroot().iter("image"):
             sides = np.array([[float(box.get(key, "0")) for key in ("left", "top", "width", "height")] for box in item.iter("box")])
             found.append((image.load(folder / str(item.get("file"))), np.concatenate([sides[:, :2], sides[:, :2] + sides[:, 2:]], axis=1)))
     return found

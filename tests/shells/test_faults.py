@@ -8,7 +8,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import click
@@ -215,13 +214,19 @@ def test_a_broken_installation_is_2() -> None:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
 def test_sigint_is_130(tmp_path: Path) -> None:
-    code = "import time; from faceworks import api, image; image.load = lambda s: time.sleep(60); print('up', flush=True);" \
-           "import sys; sys.argv = ['faceworks', 'verify', 'a', 'b']; from faceworks.__main__ import main; main()"  # fmt: skip
+    code = (
+        "import signal, sys, time; signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a background job starts with it ignored
+        "from faceworks import image\n"
+        "from faceworks.__main__ import main\n"
+        "def load(source):\n    print('up', flush=True)\n    time.sleep(60)\n"
+        "image.load = load\n"
+        "sys.argv = ['faceworks', 'verify', 'a', 'b']\n"
+        "main()\n"
+    )
     environment = {**os.environ, "PYTHONPATH": str(Path(api.__file__).parents[1])}
     with subprocess.Popen([sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
         assert child.stdout is not None
-        child.stdout.readline()
-        time.sleep(1.0)
+        assert child.stdout.readline() == "up\n"
         child.send_signal(signal.SIGINT)
         _, err = child.communicate(timeout=60)
     assert child.returncode == 130

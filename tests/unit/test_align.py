@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from synthetic import ARCFACE, disk, dots, face_at, gradient, moved, noise, spot_center, turned
 
 from faceworks import align, geometry
 from faceworks.errors import ConfigError, InputError
 from faceworks.types import Crop, Face, Landmarks
+from synthetic import ARCFACE, disk, dots, face_at, gradient, moved, noise, spot_center, turned
 
 
 def extent(picture: np.ndarray) -> tuple[float, float]:
@@ -103,12 +103,12 @@ def test_template_points_land_on_the_template(degrees: float, scale: float) -> N
 
 def test_upright_points_on_the_template_cut_an_identical_crop() -> None:
     picture = noise(150, 160)
-    cut = align.crop(picture, face_at(ARCFACE + [20, 30]))
+    cut = align.crop(picture, face_at(ARCFACE + np.array([20, 30])))
     assert np.array_equal(cut.pixels, picture[30:142, 20:132])
 
 
 def test_the_narrow_template_is_the_wide_one_moved_by_eight() -> None:
-    picture, face = noise(150, 160), face_at(ARCFACE + [20, 30])
+    picture, face = noise(150, 160), face_at(ARCFACE + np.array([20, 30]))
     wide, narrow = align.crop(picture, face), align.crop(picture, face, "arcface-112x96")
     assert narrow.pixels.shape == (112, 96, 3)
     assert np.array_equal(narrow.pixels, wide.pixels[:, 8:104])
@@ -117,7 +117,7 @@ def test_the_narrow_template_is_the_wide_one_moved_by_eight() -> None:
 def test_a_template_scales_about_pixel_centers() -> None:
     """At twice the size, a point at center c of the small crop lies at 2 (c + 0.5) − 0.5."""
     assert np.allclose(align.template_points("arcface-112x112", (224, 224)), 2 * (ARCFACE + 0.5) - 0.5)
-    points = ARCFACE + [40, 40]
+    points = ARCFACE + np.array([40, 40])
     cut = align.crop(dots(220, 220, points), face_at(points), size=(224, 224))
     assert np.abs(geometry.apply(cut.matrix, points) - (2 * ARCFACE + 0.5)).max() < 1e-3
 
@@ -134,7 +134,7 @@ def test_turning_the_picture_does_not_change_the_crop() -> None:
 def test_the_crop_of_a_mirror_image_is_not_a_mirror_image() -> None:
     """Points are as the viewer sees them: in the mirrored picture left and right change names, and the warp stays without reflection."""
     picture = noise(200, 200)
-    points = ARCFACE + [40, 40]
+    points = ARCFACE + np.array([40, 40])
     swapped = np.stack([199 - points[:, 0], points[:, 1]], axis=1)[[1, 0, 2, 4, 3]]
     cut = align.crop(np.ascontiguousarray(picture[:, ::-1]), face_at(swapped))
     assert np.linalg.det(cut.matrix[:, :2]) > 0
@@ -152,7 +152,13 @@ def test_templates_need_their_landmarks() -> None:
 
 @pytest.mark.parametrize(
     ("template", "message"),
-    [("arcface-100x100", "unknown crop"), ("square:x", "positive number"), ("square:-1", "positive number"), ("box:0", "positive number"), ("box:nan", "positive")],
+    [
+        ("arcface-100x100", "unknown crop"),
+        ("square:x", "positive number"),
+        ("square:-1", "positive number"),
+        ("box:0", "positive number"),
+        ("box:nan", "positive"),
+    ],
 )
 def test_a_crop_that_does_not_exist(template: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):

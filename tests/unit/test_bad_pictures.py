@@ -344,9 +344,7 @@ def test_missing_paths(tmp_path: Path) -> None:
     assert "a.jpg/b.jpg" in str(guarded(tmp_path / "a.jpg" / "b.jpg"))
 
 
-@pytest.mark.parametrize(
-    "path", ["", "with\0nul.jpg", "x" * 5000 + ".jpg", "a/" * 3000, "얼굴" * 2000, "\udcff\udcfe.jpg", " ", "~/no.jpg", "*.jpg"]
-)
+@pytest.mark.parametrize("path", ["", "with\0nul.jpg", "x" * 5000 + ".jpg", "a/" * 3000, "얼굴" * 2000, "\udcff\udcfe.jpg", " ", "~/no.jpg", "*.jpg"])
 def test_strange_paths(path: str) -> None:
     guarded(path)
 

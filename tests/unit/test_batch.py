@@ -266,9 +266,7 @@ def test_interrupt_stops_cleanly(tmp_path, executor):
     script.write_text(head + 'if __name__ == "__main__":\n    try:\n' + textwrap.indent(body, "    ") + caught)
     command = [sys.executable, str(script), str(folder), str(tmp_path / "log"), str(tmp_path / "journal.jsonl"), executor]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    with subprocess.Popen(
-        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
-    ) as child:
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True) as child:
         for _ in range(10):
             child.stdout.readline()
         os.killpg(child.pid, signal.SIGINT)  # as a terminal does

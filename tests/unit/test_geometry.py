@@ -10,10 +10,10 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from synthetic import ARCFACE, moved, turned
 
 from faceworks import geometry
 from faceworks.errors import InputError
+from synthetic import ARCFACE, moved, turned
 
 coordinate = st.floats(-2000, 2000, width=32)
 points5 = arrays(np.float64, (5, 2), elements=coordinate)

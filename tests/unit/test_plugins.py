@@ -21,7 +21,7 @@ def test_every_built_in_adapter_resolves(reference: str) -> None:
 
 
 def test_built_in_wins_over_an_entry_point(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plugins, "entry_points", lambda group: [EntryPoint("yunet", "nowhere:Nothing", group)])
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda group: [EntryPoint("yunet", "nowhere:Nothing", group)])
     assert plugins.load_adapter("detect", "yunet", DETECT).__name__ == "Yunet"
 
 
@@ -34,7 +34,7 @@ def test_an_outside_package_adds_an_adapter(monkeypatch: pytest.MonkeyPatch, tmp
         asked.append(group)
         return [EntryPoint("mine", "outside_adapter:Mine", group)]
 
-    monkeypatch.setattr(plugins, "entry_points", points)
+    monkeypatch.setattr("importlib.metadata.entry_points", points)
     assert plugins.load_adapter("detect", "mine", DETECT).__name__ == "Mine"
     assert asked == ["faceworks.detect"]
     sys.modules.pop("outside_adapter")

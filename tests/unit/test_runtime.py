@@ -12,12 +12,12 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 import pytest
-from synthetic import linear_network, noise
 
 from faceworks import settings
 from faceworks.cards import InputSpec, parse
 from faceworks.errors import ConfigError, DeviceUnavailable, InputError, ModelError
 from faceworks.runtime import SessionOptions, bucket, open_file, open_session, ort, run_batched, to_blob
+from synthetic import linear_network, noise
 
 CARD = """
 schema = 1
@@ -166,7 +166,9 @@ def test_a_provider_that_is_listed_but_does_not_load_is_refused(network: Path, m
     assert open_file(network).provider == "CPUExecutionProvider"
 
 
-@pytest.mark.parametrize(("device", "threads", "message"), [("gpu", 0, "unknown device 'gpu'; known: auto, cpu, cuda"), ("cpu", -1, "threads must be 0")])
+@pytest.mark.parametrize(
+    ("device", "threads", "message"), [("gpu", 0, "unknown device 'gpu'; known: auto, cpu, cuda"), ("cpu", -1, "threads must be 0")]
+)
 def test_options_that_cannot_hold(device: str, threads: int, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         SessionOptions(device, threads)
@@ -283,7 +285,12 @@ SPECS = [
     for color, layout, (mean, std) in itertools.product(
         ("RGB", "BGR", "GRAY"),
         ("NCHW", "NHWC"),
-        [((0.0, 0.0, 0.0), (1.0, 1.0, 1.0)), ((104.0, 117.0, 123.0), (1.0, 1.0, 1.0)), ((122.782, 117.001, 104.298), (256.0, 255.0, 250.0)), ((127.5,), (128.0,))],
+        [
+            ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
+            ((104.0, 117.0, 123.0), (1.0, 1.0, 1.0)),
+            ((122.782, 117.001, 104.298), (256.0, 255.0, 250.0)),
+            ((127.5,), (128.0,)),
+        ],
     )
     if color != "GRAY" or len(mean) == 1 or mean == (0.0, 0.0, 0.0)
 ]
@@ -321,6 +328,8 @@ def test_a_picture_larger_than_the_tensor_is_refused() -> None:
         to_blob([noise(20, 30)], InputSpec("image", size=(20, 20)))
 
 
-@pytest.mark.parametrize(("size", "multiple", "want"), [((1, 1), 32, (32, 32)), ((32, 33), 32, (32, 64)), ((480, 640), 32, (480, 640)), ((7, 9), 1, (7, 9))])
+@pytest.mark.parametrize(
+    ("size", "multiple", "want"), [((1, 1), 32, (32, 32)), ((32, 33), 32, (32, 64)), ((480, 640), 32, (480, 640)), ((7, 9), 1, (7, 9))]
+)
 def test_bucket(size: tuple[int, int], multiple: int, want: tuple[int, int]) -> None:
     assert bucket(size, multiple) == want

@@ -131,7 +131,9 @@ def test_metrics_agree_in_their_decision(a: float, b: float) -> None:
     cosine = similarity.similarity(at(a), at(b))
     if abs(cosine - 0.363) < 1e-9:
         return
-    answers = {metric: resolve_threshold(card, metric).decide(similarity.distance(at(a), at(b), metric)) for metric in ("cosine", "euclidean_l2", "angular")}
+    answers = {
+        metric: resolve_threshold(card, metric).decide(similarity.distance(at(a), at(b), metric)) for metric in ("cosine", "euclidean_l2", "angular")
+    }
     assert set(answers.values()) == {cosine >= 0.363}, answers
 
 

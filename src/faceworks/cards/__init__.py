@@ -86,7 +86,8 @@ def get(name: str, task: str | None = None) -> Card:
     path = catalog.get(name)
     if path is None or (task is not None and path.parent.name != task):
         known = names(task)
-        near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+        begins = [item for item in known if name and item.startswith(name.lower())]
+        near = list(dict.fromkeys([*begins, *difflib.get_close_matches(name.lower(), known, n=3, cutoff=0.5)]))[:4]
         hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(known)}"
         kind = f"{task} model" if task else "model"
         other = f" ({name} is for the task {path.parent.name!r})" if path is not None else ""

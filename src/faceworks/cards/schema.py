@@ -61,7 +61,8 @@ class InputSpec:
 
     `crop` is the crop grammar: a template of `align.TEMPLATES` with its size ("arcface-112x112", "dlib-150:0.25"), "square:1.3" (about the
     box center, 1.3 times its longer side), "box:1.0" (the box scaled, shape not kept), "box" (+ `margin` pixels), or "image".
-    `size` is (height, width); () means any size, rounded up to `multiple`. `border` is what lies outside the picture: black, replicate, or
+    `size` is (height, width); () means any size, rounded up to `multiple`. For "image", a picture whose longer side is below `enlarge` is
+    enlarged to it, by a factor of at most `enlarge_most` (`enlarge = 0`: never). `border` is what lies outside the picture: black, replicate, or
     shift (the crop is moved inside).
     """
 
@@ -75,6 +76,8 @@ class InputSpec:
     std: tuple[float, ...] = (1.0, 1.0, 1.0)
     batch: Literal["dynamic", "fixed"] = "dynamic"
     multiple: int = 1
+    enlarge: int = 0
+    enlarge_most: float = 2.0
     scheme: str = ""
     landmarker: str = ""
     border: Literal["black", "replicate", "shift"] = "black"
@@ -288,6 +291,8 @@ def _check(card: Card, where: str) -> None:
             raise CardError(f"{spot}: std must not hold 0")
         if entry.multiple < 1:
             raise CardError(f"{spot}: multiple must be at least 1")
+        if entry.enlarge < 0 or (entry.size and entry.enlarge > min(entry.size)):
+            raise CardError(f"{spot}: enlarge must lie between 0 and the smaller side of size, got {entry.enlarge}")
     for index, output in enumerate(card.output):
         spot = f"{where}: output[{index}]"
         if output.kind == "embedding" and output.dim <= 0:

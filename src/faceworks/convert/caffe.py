@@ -17,9 +17,8 @@ from ..errors import ConversionError
 from . import Source, graph
 from .caffe_files import Message, read_structure, read_weights
 
-__all__ = ["VERSION", "caffe"]
+__all__ = ["caffe"]
 
-VERSION = 1
 
 Array = NDArray[np.float32]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ __all__ = [
     "dynamic_batch",
     "fold_constants",
     "free_sizes",
+    "name_outputs",
     "remove_dropout",
     "rewrite_prelu",
     "serialize",
@@ -99,7 +101,7 @@ def fold_constants(model: Model) -> int:
         folded += 1
         values[node.output[0]] = result
         if node.output[0] not in initial:
-            model.graph.initializer.append(numpy_helper.from_array(np.ascontiguousarray(result).reshape(result.shape), node.output[0]))
+            model.graph.initializer.append(numpy_helper.from_array(np.array(result, order="C"), node.output[0]))
     del model.graph.node[:]
     model.graph.node.extend(kept)
     return folded
@@ -234,6 +236,17 @@ def free_sizes(model: Model) -> None:
             if index and dim.dim_value > 1:
                 dim.dim_param = f"{item.name}_{index}"
     del model.graph.value_info[:]
+
+
+def name_outputs(model: Model, names: Sequence[str]) -> None:
+    """Call the graph's outputs `names`, in order."""
+    renamed = {item.name: name for item, name in zip(model.graph.output, names, strict=True)}
+    for item in model.graph.output:
+        item.name = renamed[item.name]
+    for node in model.graph.node:
+        for names_of_node in (node.input, node.output):
+            for index, name in enumerate(names_of_node):
+                names_of_node[index] = renamed.get(name, name)
 
 
 def sweep(model: Model) -> None:

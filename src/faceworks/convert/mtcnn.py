@@ -19,9 +19,8 @@ from .. import assets
 from ..errors import ConversionError
 from . import Source, graph
 
-__all__ = ["VERSION", "mtcnn"]
+__all__ = ["mtcnn"]
 
-VERSION = 2
 
 Array = NDArray[Any]
 

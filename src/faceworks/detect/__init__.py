@@ -18,6 +18,8 @@ __all__ = ["ADAPTERS", "Detector", "build_detector", "load_detector"]
 ADAPTERS = {
     "cascade": "faceworks.detect.cascade:Cascade",
     "centerface": "faceworks.detect.centerface:Centerface",
+    "dlib_hog": "faceworks.detect.dlib_hog:DlibHog",
+    "mmod": "faceworks.detect.mmod:Mmod",
     "mtcnn": "faceworks.detect.mtcnn:Mtcnn",
     "retinaface": "faceworks.detect.retinaface:Retinaface",
     "scrfd": "faceworks.detect.scrfd:Scrfd",

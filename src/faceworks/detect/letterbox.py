@@ -31,7 +31,9 @@ class Batch:
 
 
 def batches(images: Sequence[ImageArray], spec: InputSpec, free: bool, limit: int = 16) -> Iterator[Batch]:
-    """Shrink each picture to fit the card's input (never enlarge), group equal tensor sizes, and make tensors of at most `limit` pictures.
+    """Fit each picture into the card's input, group equal tensor sizes, and make tensors of at most `limit` pictures.
+
+    A larger picture is shrunk; one whose longer side is below the card's `enlarge` is enlarged (at most `enlarge_most`-fold); others stay as they are.
 
     With `free` the tensor is only as large as the shrunk picture, rounded up to the card's `multiple`: the size depends on the picture alone, so
     that a picture's answer is the same in any batch. Otherwise every tensor has the card's size. A card with `crop = "whole"` stretches every
@@ -44,9 +46,13 @@ def batches(images: Sequence[ImageArray], spec: InputSpec, free: bool, limit: in
         if spec.crop == "whole":
             forward, fitted = np.array([[target[1] / size[1], 0, 0], [0, target[0] / size[0], 0]]), target
         else:
-            forward = geometry.letterbox_matrix(size, target)
+            side = min(spec.enlarge, round(max(size) * spec.enlarge_most))
+            small = max(size) < side
+            forward = geometry.letterbox_matrix(size, (side, side) if small else target, enlarge=small)
             fitted = (round(size[0] * forward[1, 1]) or 1, round(size[1] * forward[0, 0]) or 1)
-        shrunk = picture if fitted == size else image.resize(picture, fitted, "linear" if spec.crop == "whole" else None)
+        # down to half the size four neighbors see every pixel, and the average over areas costs a third of the network's own time
+        kind = "linear" if spec.crop == "whole" or min(forward[0, 0], forward[1, 1]) >= 0.5 else "area"
+        shrunk = picture if fitted == size else image.resize(picture, fitted, kind)
         groups.setdefault(bucket(fitted, spec.multiple) if free else target, []).append((index, shrunk, geometry.invert(forward)))
     for tensor, members in groups.items():
         for start in range(0, len(members), limit):

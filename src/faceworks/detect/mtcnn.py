@@ -11,7 +11,7 @@ import importlib
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -80,15 +80,33 @@ class Sampler(Protocol):
 class Rules(Protocol):
     """What a package does between the networks. `answers` hold log-odds, box offsets and points along the last axis but for the P-Net's maps."""
 
-    def sampler(self, picture: ImageArray, spec: InputSpec) -> Sampler: ...
-    def levels(self, size: tuple[int, int], decode: Decode) -> list[tuple[float, tuple[int, int]]]: ...
-    def propose(self, answers: FloatArray, scale: float, decode: Decode) -> Candidates: ...
-    def merge(self, parts: Sequence[Candidates], decode: Decode) -> Candidates: ...
-    def windows(self, candidates: Candidates, sizes: Sequence[tuple[int, int]]) -> tuple[Candidates, Any]: ...
-    def refine(self, candidates: Candidates, answers: FloatArray, decode: Decode) -> Candidates: ...
-    def finish(
-        self, candidates: Candidates, answers: FloatArray, decode: Decode, sizes: Sequence[tuple[int, int]], min_score: float
-    ) -> Candidates: ...
+    def sampler(self, picture: ImageArray, spec: InputSpec) -> Sampler:
+        """What resamples one picture for every level, as the package does it."""
+        ...
+
+    def levels(self, size: tuple[int, int], decode: Decode) -> list[tuple[float, tuple[int, int]]]:
+        """The pyramid of a picture of `size` (height, width): scale and the level's (height, width)."""
+        ...
+
+    def propose(self, answers: FloatArray, scale: float, decode: Decode) -> Candidates:
+        """Candidates of one level from the P-Net's maps."""
+        ...
+
+    def merge(self, parts: Sequence[Candidates], decode: Decode) -> Candidates:
+        """All levels of all pictures together, suppressed."""
+        ...
+
+    def windows(self, candidates: Candidates, sizes: Sequence[tuple[int, int]]) -> tuple[Candidates, Any]:
+        """The squares that the next network looks at, and where they lie in the pictures."""
+        ...
+
+    def refine(self, candidates: Candidates, answers: FloatArray, decode: Decode) -> Candidates:
+        """Candidates after the R-Net's answers."""
+        ...
+
+    def finish(self, candidates: Candidates, answers: FloatArray, decode: Decode, sizes: Sequence[tuple[int, int]], min_score: float) -> Candidates:
+        """Faces after the O-Net's answers, best first."""
+        ...
 
 
 class Mtcnn:
@@ -100,7 +118,7 @@ class Mtcnn:
         self._min_score = check_min_score(min_score, self._decode.min_score)
         self._input = card.input_for("pnet")
         self._pnet, self._rnet, self._onet = (open_session(card, role, session_options) for role in ("pnet", "rnet", "onet"))
-        self._rules: Rules = importlib.import_module(f"{__package__}.mtcnn_{self._decode.rules}")
+        self._rules: Rules = cast(Any, importlib.import_module(f"{__package__}.mtcnn_{self._decode.rules}"))
 
     def detect(self, images: Sequence[ImageArray]) -> list[list[Face]]:
         """Find the faces of each picture, best score first."""

@@ -117,7 +117,7 @@ def _suppress(found: Candidates, overlap: float) -> NDArray[np.intp]:
         rows = np.flatnonzero(found.picture == index)
         corners = found.boxes[rows, :4].astype(np.float64)
         corners[:, 2:] -= corners[:, :2]
-        best = cv2.dnn.NMSBoxes(corners, found.scores[rows], 0.0, overlap)  # type: ignore[arg-type]
+        best = cv2.dnn.NMSBoxes(corners.tolist(), found.scores[rows].tolist(), 0.0, overlap)
         kept.append(rows[np.asarray(best, dtype=np.intp).reshape(-1)])
     return np.concatenate(kept)
 

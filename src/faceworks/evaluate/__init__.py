@@ -1,7 +1,7 @@
 """Error rates: metrics, protocols and runs.
 
-    from faceworks.evaluate import evaluate_pairs, read_lfw_pairs
-    report = evaluate_pairs(read_lfw_pairs("pairs.txt", "lfw/"), dataset="LFW View 2", out="lfw-report")
+from faceworks.evaluate import evaluate_pairs, read_lfw_pairs
+report = evaluate_pairs(read_lfw_pairs("pairs.txt", "lfw/"), dataset="LFW View 2", out="lfw-report")
 """
 
 from __future__ import annotations

@@ -48,9 +48,7 @@ def resize(image: ImageArray, size: tuple[int, int], interpolation: str | None =
     return out
 
 
-def warp(
-    image: ImageArray, matrix: ArrayLike, size: tuple[int, int], border: str = "black", interpolation: str = "linear"
-) -> ImageArray:
+def warp(image: ImageArray, matrix: ArrayLike, size: tuple[int, int], border: str = "black", interpolation: str = "linear") -> ImageArray:
     """`image` carried by `matrix` onto a new picture of `size` = (height, width), as `cv2.warpAffine`.
 
     `matrix` (2, 3) maps picture coordinates to target coordinates; integer coordinates are pixel centers. What lies outside the picture is black, or

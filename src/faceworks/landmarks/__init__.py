@@ -17,12 +17,16 @@ from ..types import Face, ImageArray, Landmarks
 __all__ = ["ADAPTERS", "DEFAULTS", "Landmarker", "ensure", "load_landmarker", "scheme_of"]
 
 ADAPTERS = {
+    "dlib_ert": "faceworks.landmarks.dlib_ert:DlibErt",
     "onet": "faceworks.landmarks.onet:Onet",
+    "onnx": "faceworks.landmarks.onnx:OnnxLandmarker",
     "yunet": "faceworks.landmarks.yunet:YunetPoints",
 }
 
 DEFAULTS: Mapping[str, str] = {
     "arcface5": "yunet-points",
+    "dlib5": "dlib-5",
+    "ibug68": "dlib-68",
 }
 """Scheme -> the card that is asked for it where nothing else is said."""
 

@@ -114,9 +114,7 @@ def test_bombs(tmp_path: Path) -> None:
         taken(path, "zeros", limit=1000)
 
 
-@pytest.mark.parametrize(
-    "junk", [b"", b"PK\x03\x04", b"PK\x05\x06", b"\x1f\x8b\x08", b"<html>not here</html>", b"!<arch>\n", b"BZh9", b"\xfd7zXZ\0"]
-)
+@pytest.mark.parametrize("junk", [b"", b"PK\x03\x04", b"PK\x05\x06", b"\x1f\x8b\x08", b"<html>not here</html>", b"!<arch>\n", b"BZh9", b"\xfd7zXZ\0"])
 def test_broken(tmp_path: Path, junk: bytes) -> None:
     path = tmp_path / "a"
     path.write_bytes(junk)

@@ -33,10 +33,7 @@ def no_leftovers(cache: Path) -> bool:
 def test_plain(server: Server, spec: Spec, cache: Path) -> None:
     seen: list[tuple[int, int | None]] = []
     url = server.put("/a", DATA)
-    assert (
-        module.download(url, cache / "p" / "x.part", progress=lambda done, total: seen.append((done, total)))
-        == hashlib.sha256(DATA).hexdigest()
-    )
+    assert module.download(url, cache / "p" / "x.part", progress=lambda done, total: seen.append((done, total))) == hashlib.sha256(DATA).hexdigest()
     assert seen[-1] == (len(DATA), len(DATA))
     assert [path.name for path in (cache / "p").iterdir()] == ["x.part"]
     path = assets.fetch(spec(DATA, url))

@@ -29,9 +29,7 @@ from faceworks.assets.lz4 import MAGIC, decode_frames
 from faceworks.assets.opcodes import Placeholder
 from faceworks.errors import ConversionError
 
-SHARED = next(
-    (folder / "shared" for folder in Path(__file__).resolve().parents if (folder / "shared" / "weights").is_dir()), Path("/nowhere")
-)
+SHARED = next((folder / "shared" for folder in Path(__file__).resolve().parents if (folder / "shared" / "weights").is_dir()), Path("/nowhere"))
 
 
 def read(data: bytes, path: Path) -> Any:
@@ -68,9 +66,7 @@ _LEAVES = (
 )  # fmt: skip
 _TREES = st.recursive(
     _LEAVES,
-    lambda inner: (
-        st.lists(inner, max_size=4) | st.tuples(inner, inner) | st.dictionaries(st.text(max_size=4) | st.integers(), inner, max_size=4)
-    ),
+    lambda inner: st.lists(inner, max_size=4) | st.tuples(inner, inner) | st.dictionaries(st.text(max_size=4) | st.integers(), inner, max_size=4),
     max_leaves=10,
 )
 
@@ -388,9 +384,7 @@ def joblib_pickle(array: np.ndarray, padded: bool) -> bytes:
     """A joblib file: NumpyArrayWrapper with its state, then the array's bytes, then the pickle goes on."""
     dtype = pickle.dumps(array.dtype, 2)[2:-1]
     state = b"}(" + text("subclass") + b"cnumpy\nndarray\n" + text("shape") + pickle.dumps(array.shape, 2)[2:-1] + text("order") + text("C")
-    state += (
-        text("dtype") + dtype + text("allow_mmap") + b"\x88" + (text("numpy_array_alignment_bytes") + b"K\x10" if padded else b"") + b"u"
-    )
+    state += text("dtype") + dtype + text("allow_mmap") + b"\x88" + (text("numpy_array_alignment_bytes") + b"K\x10" if padded else b"") + b"u"
     padding = b"\x03\xff\xff\xff" if padded else b""
     return b"\x80\x04]cjoblib.numpy_pickle\nNumpyArrayWrapper\n)\x81" + state + b"b" + padding + array.tobytes() + b"aK\x07a."
 
