@@ -15,8 +15,8 @@ from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
 
-from faceworks import similarity  # noqa: E402
-from faceworks.embed.lbph import Decode, describe  # noqa: E402
+from faceworks import similarity
+from faceworks.embed.lbph import Decode, describe
 
 VARIANTS = {
     "LBPH (the card `lbph`)": Decode(),

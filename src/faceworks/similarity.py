@@ -13,7 +13,19 @@ from numpy.typing import ArrayLike, NDArray
 from .errors import InputError
 from .types import Metric
 
-__all__ = ["METRICS", "RAW", "accepts", "as_distance_threshold", "chi2_matrix", "cosine_matrix", "distance", "from_cosine", "is_similarity", "similarity", "unit"]
+__all__ = [
+    "METRICS",
+    "RAW",
+    "accepts",
+    "as_distance_threshold",
+    "chi2_matrix",
+    "cosine_matrix",
+    "distance",
+    "from_cosine",
+    "is_similarity",
+    "similarity",
+    "unit",
+]
 
 METRICS: tuple[Metric, ...] = ("cosine", "euclidean", "euclidean_l2", "angular", "chi2")
 RAW: tuple[Metric, ...] = ("euclidean", "chi2")

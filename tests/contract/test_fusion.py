@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -117,12 +117,7 @@ def test_a_part_refuses_by_its_license(empty_cache: Path) -> None:
     assert empty_cache.exists()
 
 
-@pytest.fixture
-def _isolated(empty_cache: Path) -> Iterator[None]:
-    yield
-
-
-@pytest.mark.usefixtures("_isolated")
+@pytest.mark.usefixtures("empty_cache")
 def test_what_a_fusion_must_not_be() -> None:
     write("mine", CARD.format(parts=PART.format("sface-2021dec-int8bq", 1) + PART.format(FUSION, 1)))
     with pytest.raises(CardError, match="is a fusion itself"):
@@ -145,9 +140,7 @@ def test_five_crops_add_the_vectors_of_shifted_faces(pictures: Pictures) -> None
     side = max(result.face.width, result.face.height)
     moved = align.shifted(result.face, 0, SHIFT)
     assert np.allclose(moved.box - result.face.box, [0, SHIFT * side, 0, SHIFT * side], atol=1e-3)
-    crops = [
-        align.crop(picture, align.shifted(result.face, x, y)) for x, y in ((0, 0), (SHIFT, 0), (-SHIFT, 0), (0, SHIFT), (0, -SHIFT))
-    ]
+    crops = [align.crop(picture, align.shifted(result.face, x, y)) for x, y in ((0, 0), (SHIFT, 0), (-SHIFT, 0), (0, SHIFT), (0, -SHIFT))]
     want = sum(item.vector for item in faceworks.embed_crops(crops, flip=True))
     assert result.embedding is not None
     assert np.abs(result.embedding.vector - want).max() <= 1e-4 * np.abs(want).max()

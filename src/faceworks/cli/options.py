@@ -25,7 +25,13 @@ __all__ = [
 ]
 
 F = TypeVar("F", bound=Callable[..., Any])
-METRICS = ("cosine", "euclidean", "euclidean_l2", "angular", "chi2")  # equal to similarity.METRICS (tested); named here so that --help imports no NumPy
+METRICS = (
+    "cosine",
+    "euclidean",
+    "euclidean_l2",
+    "angular",
+    "chi2",
+)  # equal to similarity.METRICS (tested); named here so that --help imports no NumPy
 SPEC_OPTIONS = ("detector", "embedder", "align", "select", "on_no_face", "metric", "threshold", "min_score", "flip", "crops", "device", "threads")
 
 

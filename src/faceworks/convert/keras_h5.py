@@ -159,7 +159,9 @@ def build(config: Mapping[str, Any], weights: Mapping[str, Mapping[str, Array]],
     names = list(outputs) if len(outputs) == len(last) else list(last)
     results = [builder.leave(item, name if name not in builder.used else f"{name}_output") for item, name in zip(last, names, strict=True)]
     return helper.make_model(
-        helper.make_graph(builder.nodes, "keras", builder.inputs, results, [numpy_helper.from_array(value, name) for name, value in builder.constants.items()]),
+        helper.make_graph(
+            builder.nodes, "keras", builder.inputs, results, [numpy_helper.from_array(value, name) for name, value in builder.constants.items()]
+        ),
         opset_imports=[helper.make_opsetid("", 13)],
         ir_version=8,
     )

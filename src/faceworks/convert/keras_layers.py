@@ -63,7 +63,9 @@ class Builder:
         """Numbers of a picture of the graph so far, by onnx's shape inference."""
         target = helper.make_tensor_value_info(tensor.name, TensorProto.FLOAT, None)
         constants = [numpy_helper.from_array(value, name) for name, value in self.constants.items()]
-        model = helper.make_model(helper.make_graph(self.nodes, "part", self.inputs, [target], constants), opset_imports=[helper.make_opsetid("", 13)])
+        model = helper.make_model(
+            helper.make_graph(self.nodes, "part", self.inputs, [target], constants), opset_imports=[helper.make_opsetid("", 13)]
+        )
         sides = [side.dim_value for side in onnx.shape_inference.infer_shapes(model).graph.output[0].type.tensor_type.shape.dim[1:]]
         if len(sides) != 3 or not all(sides):
             raise ConversionError(f"the layer {layer} flattens a picture whose size is not fixed; the model must say its input's height and width")
@@ -140,7 +142,9 @@ def _activate(builder: Builder, name: str, activation: Any, tensor: Tensor) -> T
         return Tensor(builder.add("Clip", [tensor.name, zero, six], f"{name}/relu6"), tensor.channels, tensor.picture)
     if activation == "softmax":
         return Tensor(builder.add("Softmax", [tensor.name], f"{name}/softmax", axis=1), tensor.channels, tensor.picture)
-    raise ConversionError(f"the layer {name}: the activation {activation!r} is not converted; known: linear, relu, relu6, softmax, {', '.join(simple)}")
+    raise ConversionError(
+        f"the layer {name}: the activation {activation!r} is not converted; known: linear, relu, relu6, softmax, {', '.join(simple)}"
+    )
 
 
 def _finish(builder: Builder, name: str, settings: Settings, tensor: Tensor) -> None:

@@ -24,7 +24,9 @@ def embed_variants(embedder: Embedder, variants: Sequence[Sequence[View]], flip:
     """
     if isinstance(embedder, Concat):
         blocks = [
-            embed_variants(part, [[dataclasses.replace(view, crops=(view.crops[index],)) for view in views] for views in variants], flip or mirrored)[0]
+            embed_variants(part, [[dataclasses.replace(view, crops=(view.crops[index],)) for view in views] for views in variants], flip or mirrored)[
+                0
+            ]
             for index, (part, _, mirrored) in enumerate(embedder.parts)
         ]
         return embedder.join(blocks), None

@@ -52,7 +52,7 @@ def _changes(bits: NDArray[np.int64]) -> NDArray[np.int64]:
 
 def _rotation_uniform(points: int) -> Codes:
     bits = _bits(points)
-    return np.where(_changes(bits) <= 2, bits.sum(axis=1), points + 1)
+    return np.asarray(np.where(_changes(bits) <= 2, bits.sum(axis=1), points + 1), dtype=np.int64)
 
 
 def _uniform(points: int) -> Codes:
@@ -154,7 +154,7 @@ def histograms(patterns: Codes, grid: tuple[int, int], bins: int) -> NDArray[np.
     if height < 1 or width < 1:
         raise InputError(f"a picture of {patterns.shape[0]}x{patterns.shape[1]} patterns has no {grid[0]}x{grid[1]} cells")
     cells = patterns[: height * grid[0], : width * grid[1]].reshape(grid[0], height, grid[1], width).transpose(0, 2, 1, 3)
-    cells = cells.reshape(grid[0] * grid[1], height * width)
-    offset = np.arange(len(cells))[:, None] * bins
-    counts = np.bincount((cells + offset).ravel(), minlength=len(cells) * bins)
+    count = grid[0] * grid[1]
+    offset = np.arange(count)[:, None] * bins
+    counts = np.bincount((cells.reshape(count, height * width) + offset).ravel(), minlength=count * bins)
     return (counts.astype(np.float32) / np.float32(height * width)).astype(np.float32)

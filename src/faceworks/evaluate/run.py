@@ -216,7 +216,9 @@ def _stock(pipeline: Pipeline, scores: NDArray[np.float64], labels: NDArray[np.b
     except ConfigError:
         return None
     metric = pipeline.spec.metric
-    distances = [0.0 if np.isnan(score) else -score if metric in similarity.RAW else similarity.from_cosine(score, metric) for score in scores.tolist()]
+    distances = [
+        0.0 if np.isnan(score) else -score if metric in similarity.RAW else similarity.from_cosine(score, metric) for score in scores.tolist()
+    ]
     accepted = np.array([similarity.accepts(distance, decision.threshold) for distance in distances])
     return StockThreshold(float(((accepted == labels) & ~undetected).mean()), decision.threshold, metric, decision.source)
 
