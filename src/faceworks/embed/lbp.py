@@ -43,7 +43,7 @@ def _bits(points: int) -> NDArray[np.int64]:
 def _rotation(points: int) -> Codes:
     numbers = np.arange(1 << points, dtype=np.int64)
     turned = [numbers >> n | (numbers & ((1 << n) - 1)) << (points - n) for n in range(points)]
-    return np.min(turned, axis=0).astype(np.int64)
+    return np.asarray(np.min(turned, axis=0), dtype=np.int64)
 
 
 def _changes(bits: NDArray[np.int64]) -> NDArray[np.int64]:
