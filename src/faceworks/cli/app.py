@@ -21,7 +21,7 @@ COMMANDS = {
     "verify": ("faceworks.cli.verify:verify", "Do two pictures show the same person?"),
     "detect": ("faceworks.cli.detect:detect", "Find the faces in pictures."),
     "embed": ("faceworks.cli.embed:embed", "Turn faces into vectors."),
-    "models": ("faceworks.cli.models:models", "The model catalog: list, show, pull, verify, where."),
+    "models": ("faceworks.cli.models:models", "The model catalog: list, show, pull, verify, where, add."),
     "evaluate": ("faceworks.cli.evaluate:evaluate", "Measure error rates on a data set."),
     "demo": ("faceworks.cli.demo:demo", "Run on sample pictures and explain what was decided."),
 }
