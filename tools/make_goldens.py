@@ -36,11 +36,17 @@ def picture(role: str) -> np.ndarray:
     return loaded
 
 
+def scale_of(shape: tuple[int, ...]) -> float:
+    """Shrunk to fit 640 x 640; a picture below 512 is enlarged to it, at most twofold."""
+    longer = max(shape[:2])
+    return SIDE / longer if longer > SIDE else max(1.0, min(512 / longer, 2.0))
+
+
 def letterboxed(bgr: np.ndarray) -> np.ndarray:
-    """Shrunk to fit 640 x 640 (never enlarged), at the top left on black."""
-    scale = min(1.0, SIDE / max(bgr.shape[:2]))
+    """At the scale of `scale_of` (linear down to one half, by areas below), at the top left on black."""
+    scale = scale_of(bgr.shape)
     size = (round(bgr.shape[1] * scale), round(bgr.shape[0] * scale))
-    small = bgr if scale == 1.0 else cv2.resize(bgr, size, interpolation=cv2.INTER_AREA)
+    small = bgr if scale == 1.0 else cv2.resize(bgr, size, interpolation=cv2.INTER_LINEAR if scale >= 0.5 else cv2.INTER_AREA)
     return cv2.copyMakeBorder(small, 0, SIDE - size[1], 0, SIDE - size[0], cv2.BORDER_CONSTANT)
 
 
@@ -72,23 +78,27 @@ def yunet(card: str = "yunet-2023mar-int8bq") -> dict[str, np.ndarray]:
 
 
 def sface(rows: dict[str, np.ndarray], card: str = "sface-2021dec-int8bq") -> None:
-    """Vectors of the portraits' best faces: five points of OpenCV, transform of scikit-image, warp of OpenCV, graph as published."""
+    """Cosines of the portraits' best faces: five points of OpenCV, transform of scikit-image, warp of OpenCV, graph as published.
+
+    The vectors themselves are not kept: they are biometric data of people.
+    """
     evaluator = ReferenceEvaluator(str(assets.fetch(cards.get(card).file_for())))
-    vectors: dict[str, Any] = {}
+    vectors: list[np.ndarray] = []
     points_used: dict[str, Any] = {}
     for role in PORTRAITS:
         bgr = picture(role)
-        scale = min(1.0, SIDE / max(bgr.shape[:2]))
+        scale = scale_of(bgr.shape)
         exact = np.array([round(bgr.shape[1] * scale) / bgr.shape[1], round(bgr.shape[0] * scale) / bgr.shape[0]])
         points = (rows[role][0, 4:14].reshape(5, 2) + 0.5) / exact - 0.5
         matrix = SimilarityTransform.from_estimate(points, TEMPLATE).params[:2]
         crop = cv2.warpAffine(bgr, matrix, (112, 112))[..., ::-1]
         blob = crop.astype(np.float32).transpose(2, 0, 1)[None]
-        vectors[role] = numbers(np.asarray(evaluator.run(None, {"data": blob})[0])[0], 6)
+        vectors.append(np.asarray(evaluator.run(None, {"data": blob})[0], dtype=np.float64)[0])
         points_used[role] = numbers(points, 4)
         print(role, flush=True)
+    unit = np.array([vector / np.linalg.norm(vector) for vector in vectors])
     tool = f"onnx.reference {onnx.__version__} on the published file; scikit-image {skimage.__version__} transform, OpenCV {cv2.__version__} warp"
-    write(f"{card}-onnx-reference", card, tool, {"points": points_used, "vectors": vectors})
+    write(f"{card}-onnx-reference", card, tool, {"points": points_used, "cosines": numbers(unit @ unit.T, 6)})
 
 
 def main() -> None:

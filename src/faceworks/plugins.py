@@ -9,7 +9,6 @@ from __future__ import annotations
 import difflib
 import importlib
 from collections.abc import Mapping
-from importlib.metadata import entry_points
 from typing import Any
 
 from .errors import CardError
@@ -31,6 +30,8 @@ def load_adapter(task: str, name: str, builtin: Mapping[str, str]) -> Any:
     """
     if name in builtin:
         return resolve(builtin[name])
+    from importlib.metadata import entry_points
+
     found = {entry.name: entry for entry in entry_points(group=f"faceworks.{task}")}
     if name in found:
         return found[name].load()

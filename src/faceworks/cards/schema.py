@@ -61,7 +61,8 @@ class InputSpec:
 
     `crop` is the crop grammar: a template of `align.TEMPLATES` with its size ("arcface-112x112", "dlib-150:0.25"), "square:1.3" (about the
     box center, 1.3 times its longer side), "box:1.0" (the box scaled, shape not kept), "box" (+ `margin` pixels), or "image".
-    `size` is (height, width); () means any size, rounded up to `multiple`. `border` is what lies outside the picture: black, replicate, or
+    `size` is (height, width); () means any size, rounded up to `multiple`. For "image", a picture whose longer side is below `enlarge` is
+    enlarged to it, by a factor of at most `enlarge_most` (`enlarge = 0`: never). `border` is what lies outside the picture: black, replicate, or
     shift (the crop is moved inside).
     """
 
@@ -75,6 +76,8 @@ class InputSpec:
     std: tuple[float, ...] = (1.0, 1.0, 1.0)
     batch: Literal["dynamic", "fixed"] = "dynamic"
     multiple: int = 1
+    enlarge: int = 0
+    enlarge_most: float = 2.0
     scheme: str = ""
     landmarker: str = ""
     border: Literal["black", "replicate", "shift"] = "black"
@@ -130,7 +133,8 @@ class Published:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A member of a fusion card (`adapter = "concat"`)."""
+    """A member of a fusion card (`adapter = "concat"`): the card of an embedder, its share in the cosine (shares are divided by their sum), and whether
+    the mirrored crop is added to its vector."""
 
     model: str
     weight: float
@@ -270,6 +274,10 @@ def _check(card: Card, where: str) -> None:
         raise CardError(f"{where}: commercial_use = true contradicts license.weights = {card.license.weights!r}")
     if not card.file and not card.part and card.license.weights != "none":
         raise CardError(f'{where}: a model needs at least one [[file]] or [[part]]; one that is pure code says license.weights = "none"')
+    if card.part and (card.file or card.input):
+        raise CardError(f"{where}: a fusion has no [[file]] and no [[input]] of its own: its parts' cards say them")
+    if any(part.weight <= 0 for part in card.part):
+        raise CardError(f"{where}: the weight of a part must be positive")
     roles = [item.role for item in card.file]
     if len(set(roles)) != len(roles):
         raise CardError(f"{where}: two files have the same role")
@@ -288,6 +296,8 @@ def _check(card: Card, where: str) -> None:
             raise CardError(f"{spot}: std must not hold 0")
         if entry.multiple < 1:
             raise CardError(f"{spot}: multiple must be at least 1")
+        if entry.enlarge < 0 or (entry.size and entry.enlarge > min(entry.size)):
+            raise CardError(f"{spot}: enlarge must lie between 0 and the smaller side of size, got {entry.enlarge}")
     for index, output in enumerate(card.output):
         spot = f"{where}: output[{index}]"
         if output.kind == "embedding" and output.dim <= 0:

@@ -20,7 +20,10 @@ __all__ = ["COMMANDS", "LazyGroup", "app", "exit_code", "run"]
 COMMANDS = {
     "verify": ("faceworks.cli.verify:verify", "Do two pictures show the same person?"),
     "detect": ("faceworks.cli.detect:detect", "Find the faces in pictures."),
+    "landmarks": ("faceworks.cli.landmarks:landmarks", "Find the facial points in pictures."),
+    "align": ("faceworks.cli.align:align", "Cut faces out of pictures: aligned, square, turned to the front."),
     "embed": ("faceworks.cli.embed:embed", "Turn faces into vectors."),
+    "gallery": ("faceworks.cli.gallery:gallery", "People enrolled, found, removed."),
     "models": ("faceworks.cli.models:models", "The model catalog: list, show, pull, verify, where."),
     "evaluate": ("faceworks.cli.evaluate:evaluate", "Measure error rates on a data set."),
     "demo": ("faceworks.cli.demo:demo", "Run on sample pictures and explain what was decided."),

@@ -25,22 +25,9 @@ __all__ = [
 ]
 
 F = TypeVar("F", bound=Callable[..., Any])
-METRICS = ("cosine", "euclidean", "euclidean_l2", "angular")  # equal to similarity.METRICS (tested); named here so that --help imports no NumPy
-SPEC_OPTIONS = (
-    "detector",
-    "embedder",
-    "align",
-    "select",
-    "on_no_face",
-    "metric",
-    "threshold",
-    "min_score",
-    "flip",
-    "device",
-    "threads",
-    "fmr",
-    "calibration",
-)
+METRICS = ("cosine", "euclidean", "euclidean_l2", "angular", "chi2")  # equal to similarity.METRICS (tested); here so that --help imports no NumPy
+SPEC_OPTIONS = ("detector", "embedder", "align", "select", "on_no_face", "metric", "threshold", "min_score", "flip", "crops", "device", "threads", "fmr",
+                "calibration")  # fmt: skip
 
 
 def _apply(*decorators: Callable[[Any], Any]) -> Callable[[F], F]:
@@ -94,6 +81,7 @@ embedder_options = _apply(
     click.option("--embedder", metavar="NAME", help="Embedder (see `faceworks models list --task embed`)."),
     click.option("--align", metavar="HOW", help="similarity5 (the embedder's own crop), none (whole picture), or a crop such as square:1.3."),
     click.option("--flip", is_flag=True, default=None, help="Embed the mirrored crop too and add both vectors."),
+    click.option("--crops", type=click.IntRange(1, 5), help="1, or 5: embed four slightly shifted crops too and add the vectors."),
 )
 decision_options = _apply(
     click.option("--metric", type=click.Choice(METRICS), help="Distance that is compared with the threshold."),

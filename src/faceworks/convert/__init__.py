@@ -1,27 +1,42 @@
 """Foreign weight files become ONNX graphs that onnxruntime runs well. One module per format; the result is cached.
 
 A card's `convert = "fold"` names an entry of `CONVERTERS`. A converter is a function `Source -> bytes` (a serialized ONNX model) in a module with
-an integer `VERSION`; raising the version makes every cached result of it stale.
+an integer `VERSION` (and a `SUFFIX` where the result is no ONNX file); raising the version makes every cached result of it stale.
 """
 
 from __future__ import annotations
 
 import hashlib
-import importlib
 import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from .. import assets
+from .. import assets, plugins
 from ..cards import Card, FileSpec
 from ..errors import CardError, ConversionError, FaceworksError
 
-__all__ = ["CONVERTERS", "Source", "converted_path", "prepare", "version"]
+__all__ = ["CONVERTERS", "Converter", "Source", "converted_path", "prepare", "version"]
+
+
+class Converter(NamedTuple):
+    """Where a converter is ("module:function"), which version of its results is current, and the suffix of its results."""
+
+    reference: str
+    version: int
+    suffix: str = ".onnx"
+
 
 CONVERTERS = {
-    "fold": "faceworks.convert.fold:fold",
+    "caffe": Converter("faceworks.convert.caffe:caffe", 1),
+    "dlib_mmod": Converter("faceworks.convert.dlib:mmod", 1),
+    "dlib_resnet": Converter("faceworks.convert.dlib:resnet", 1),
+    "dlib_shape": Converter("faceworks.convert.dlib_shape:shape_predictor", 1, ".npz"),
+    "fold": Converter("faceworks.convert.fold:fold", 2),
+    "keras_h5": Converter("faceworks.convert.keras_h5:keras_h5", 1),
+    "mtcnn": Converter("faceworks.convert.mtcnn:mtcnn", 2),
+    "torch_state": Converter("faceworks.convert.torch_state:torch_state", 1),
 }
 
 
@@ -42,16 +57,15 @@ class Source:
         return self.file.convert_options.get(name, default)
 
 
-def _module(name: str) -> tuple[Any, str]:
+def _converter(name: str) -> Converter:
     if name not in CONVERTERS:
         raise CardError(f"no converter is called {name!r}; known: {', '.join(sorted(CONVERTERS))}")
-    module, _, function = CONVERTERS[name].partition(":")
-    return importlib.import_module(module), function
+    return CONVERTERS[name]
 
 
 def version(file: FileSpec) -> str:
     """ "fold-3" for a converted file, "" for one that is used as it is."""
-    return f"{file.convert}-{_module(file.convert)[0].VERSION}" if file.convert else ""
+    return f"{file.convert}-{_converter(file.convert).version}" if file.convert else ""
 
 
 def _key(card: Card, file: FileSpec) -> str:
@@ -70,7 +84,8 @@ def _key(card: Card, file: FileSpec) -> str:
 def converted_path(card: Card, role: str = "model") -> Path:
     """Where the converted file of that role lies, or would lie."""
     file = card.file_for(role)
-    return assets.cache_folder("converted") / f"{card.name}-{role}-{_key(card, file)[:16]}.onnx"
+    suffix = _converter(file.convert).suffix if file.convert else ".onnx"
+    return assets.cache_folder("converted") / f"{card.name}-{role}-{_key(card, file)[:16]}{suffix}"
 
 
 def prepare(card: Card, role: str = "model") -> Path:
@@ -85,10 +100,10 @@ def prepare(card: Card, role: str = "model") -> Path:
     target = converted_path(card, role)
     if target.is_file():
         return target
-    module, function = _module(file.convert)
+    convert = plugins.resolve(_converter(file.convert).reference)
     source = Source(assets.fetch(file), file, card)
     try:
-        data = getattr(module, function)(source)
+        data = convert(source)
     except FaceworksError:
         raise
     except Exception as error:

@@ -13,9 +13,7 @@ from google.protobuf.message import DecodeError
 from ..errors import ConversionError
 from . import Source, graph
 
-__all__ = ["VERSION", "fold"]
-
-VERSION = 1
+__all__ = ["fold"]
 
 
 def fold(source: Source) -> bytes:

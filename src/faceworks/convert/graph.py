@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ __all__ = [
     "dynamic_batch",
     "fold_constants",
     "free_sizes",
+    "name_outputs",
     "remove_dropout",
     "rewrite_prelu",
     "serialize",
@@ -99,7 +101,7 @@ def fold_constants(model: Model) -> int:
         folded += 1
         values[node.output[0]] = result
         if node.output[0] not in initial:
-            model.graph.initializer.append(numpy_helper.from_array(np.ascontiguousarray(result), node.output[0]))
+            model.graph.initializer.append(numpy_helper.from_array(np.array(result, order="C"), node.output[0]))
     del model.graph.node[:]
     model.graph.node.extend(kept)
     return folded
@@ -179,6 +181,28 @@ def dynamic_batch(model: Model) -> bool:
     return True
 
 
+def _scale_by_factors(model: Model) -> None:
+    """Resize nodes that name the size of their result get the factor instead, where it is whole."""
+    sized = {node.input[3]: node for node in model.graph.node if node.op_type == "Resize" and len(node.input) > 3 and node.input[3]}
+    values = constants(model)
+    if not sized.keys() & values.keys():
+        return
+    shapes = {
+        item.name: [dim.dim_value for dim in item.type.tensor_type.shape.dim] for item in onnx.shape_inference.infer_shapes(model).graph.value_info
+    }
+    for name, node in sized.items():
+        if name not in values:
+            continue
+        before, after = shapes.get(node.input[0], []), [int(n) for n in values[name]]
+        pairs = list(zip(before[1:], after[1:], strict=False))
+        if len(before) != len(after) or any(n <= 0 or m % n for n, m in pairs):
+            raise ConversionError(f"the sizes of this graph cannot be freed: {node.name or 'Resize'} goes from {before} to {after}")
+        factors = np.array([1, *(m / n for n, m in pairs)], np.float32)  # the batch, whose length is free already, stays
+        model.graph.initializer.append(numpy_helper.from_array(factors, f"{node.output[0]}/factors"))
+        node.input[2] = f"{node.output[0]}/factors"
+        del node.input[3:]
+
+
 def _set_batch(model: Model, pictures: int | None) -> None:
     for item in [*model.graph.input, *([] if pictures else model.graph.output)]:
         dims = item.type.tensor_type.shape.dim
@@ -201,7 +225,8 @@ def _rows(model: Model, pictures: int, names: list[str]) -> list[int | None]:
 
 
 def free_sizes(model: Model) -> None:
-    """Free height and width of a fully convolutional graph's inputs; outputs lose their fixed sizes."""
+    """Free height and width of a fully convolutional graph's inputs; outputs lose their fixed sizes, Resize nodes their fixed targets."""
+    _scale_by_factors(model)
     for item in model.graph.input:
         dims = item.type.tensor_type.shape.dim
         if len(dims) == 4:
@@ -211,6 +236,17 @@ def free_sizes(model: Model) -> None:
             if index and dim.dim_value > 1:
                 dim.dim_param = f"{item.name}_{index}"
     del model.graph.value_info[:]
+
+
+def name_outputs(model: Model, names: Sequence[str]) -> None:
+    """Call the graph's outputs `names`, in order."""
+    renamed = {item.name: name for item, name in zip(model.graph.output, names, strict=True)}
+    for item in model.graph.output:
+        item.name = renamed[item.name]
+    for node in model.graph.node:
+        for names_of_node in (node.input, node.output):
+            for index, name in enumerate(names_of_node):
+                names_of_node[index] = renamed.get(name, name)
 
 
 def sweep(model: Model) -> None:

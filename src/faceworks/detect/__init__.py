@@ -13,9 +13,20 @@ from ..cards import Card
 from ..runtime import SessionOptions
 from ..types import Face, ImageArray
 
-__all__ = ["ADAPTERS", "Detector", "load_detector"]
+__all__ = ["ADAPTERS", "Detector", "build_detector", "load_detector"]
 
 ADAPTERS = {
+    "cascade": "faceworks.detect.cascade:Cascade",
+    "centerface": "faceworks.detect.centerface:Centerface",
+    "dlib_hog": "faceworks.detect.dlib_hog:DlibHog",
+    "mmod": "faceworks.detect.mmod:Mmod",
+    "mtcnn": "faceworks.detect.mtcnn:Mtcnn",
+    "retinaface": "faceworks.detect.retinaface:Retinaface",
+    "scrfd": "faceworks.detect.scrfd:Scrfd",
+    "ssd": "faceworks.detect.ssd:Ssd",
+    "ultralight": "faceworks.detect.ultralight:Ultralight",
+    "whole": "faceworks.detect.whole:Whole",
+    "yolo": "faceworks.detect.yolo:Yolo",
     "yunet": "faceworks.detect.yunet:Yunet",
 }
 
@@ -38,7 +49,11 @@ def load_detector(name: str, options: SessionOptions | None = None, min_score: f
     Raises:
         UnknownModel, LicenseRefused, AssetUnavailable, DeviceUnavailable.
     """
-    card = cards.get(name, "detect")
+    return build_detector(cards.get(name, "detect"), options, min_score)
+
+
+def build_detector(card: Card, options: SessionOptions | None = None, min_score: float | None = None) -> Detector:
+    """The detector of a card at hand."""
     cards.check_license(card)
     detector: Detector = plugins.load_adapter("detect", card.adapter, ADAPTERS)(card, options or SessionOptions(), min_score)
     return detector

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,10 +12,13 @@ from numpy.typing import NDArray
 from .. import geometry, image
 from ..cards import Card, InputSpec
 from ..errors import ConfigError
-from ..runtime import bucket, to_blob
+from ..runtime import Session, bucket, to_blob
 from ..types import SCHEMES, Face, FloatArray, ImageArray, Landmarks
 
-__all__ = ["Batch", "batches", "check_min_score", "faces_from"]
+__all__ = ["Batch", "Decoded", "batches", "check_min_score", "faces_from", "grid", "one_shot"]
+
+Decoded: TypeAlias = "tuple[FloatArray, FloatArray, FloatArray | None]"
+"""Boxes (N, 4), scores (N,) and points (N, K, 2) or None, in tensor coordinates, after suppression."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,18 +31,28 @@ class Batch:
 
 
 def batches(images: Sequence[ImageArray], spec: InputSpec, free: bool, limit: int = 16) -> Iterator[Batch]:
-    """Shrink each picture to fit the card's input (never enlarge), group equal tensor sizes, and make tensors of at most `limit` pictures.
+    """Fit each picture into the card's input, group equal tensor sizes, and make tensors of at most `limit` pictures.
+
+    A larger picture is shrunk; one whose longer side is below the card's `enlarge` is enlarged (at most `enlarge_most`-fold); others stay as they are.
 
     With `free` the tensor is only as large as the shrunk picture, rounded up to the card's `multiple`: the size depends on the picture alone, so
-    that a picture's answer is the same in any batch. Otherwise every tensor has the card's size.
+    that a picture's answer is the same in any batch. Otherwise every tensor has the card's size. A card with `crop = "whole"` stretches every
+    picture to its size, and its coordinates are shares of the sides: they count from the picture's edge, without a half-pixel shift.
     """
     groups: dict[tuple[int, int], list[tuple[int, ImageArray, NDArray[np.float64]]]] = {}
     target = (spec.size[0], spec.size[1])
     for index, picture in enumerate(images):
-        size = picture.shape[:2]
-        forward = geometry.letterbox_matrix(size, target)
-        fitted = (round(size[0] * forward[1, 1]) or 1, round(size[1] * forward[0, 0]) or 1)
-        shrunk = picture if fitted == size else image.resize(picture, fitted)
+        size = (picture.shape[0], picture.shape[1])
+        if spec.crop == "whole":
+            forward, fitted = np.array([[target[1] / size[1], 0, 0], [0, target[0] / size[0], 0]]), target
+        else:
+            side = min(spec.enlarge, round(max(size) * spec.enlarge_most))
+            small = max(size) < side
+            forward = geometry.letterbox_matrix(size, (side, side) if small else target, enlarge=small)
+            fitted = (round(size[0] * forward[1, 1]) or 1, round(size[1] * forward[0, 0]) or 1)
+        # down to half the size four neighbors see every pixel, and the average over areas costs a third of the network's own time
+        kind = "linear" if spec.crop == "whole" or min(forward[0, 0], forward[1, 1]) >= 0.5 else "area"
+        shrunk = picture if fitted == size else image.resize(picture, fitted, kind)
         groups.setdefault(bucket(fitted, spec.multiple) if free else target, []).append((index, shrunk, geometry.invert(forward)))
     for tensor, members in groups.items():
         for start in range(0, len(members), limit):
@@ -70,3 +84,43 @@ def check_min_score(value: float | None, default: float) -> float:
     if not 0.0 <= score <= 1.0:
         raise ConfigError(f"min_score must lie in [0, 1], got {score}")
     return score
+
+
+def one_shot(
+    card: Card,
+    session: Session,
+    images: Sequence[ImageArray],
+    decode: Callable[[list[FloatArray], tuple[int, int]], Decoded],
+    outputs: Sequence[str] | None = None,
+    min_size: float = 0.0,
+) -> list[list[Face]]:
+    """Detect with one network that looks once at each picture: fit, run in batches of equal size, decode, carry back.
+
+    Args:
+        card: its first input says how tensors are made.
+        session: run on batches of at most 16 where its batch axis is free.
+        images: (H, W, 3) uint8 RGB each.
+        decode: gets one picture's outputs (with the batch axis, of length 1) and the tensor's (height, width).
+        outputs: names of the outputs wanted, in `decode`'s order; default all.
+        min_size: drops boxes whose longer side is shorter, in pixels of the picture.
+    """
+    found: list[list[Face]] = [[] for _ in images]
+    spec = card.input_for()
+    limit = 16 if session.dynamic_batch else 1
+    for batch in batches(images, spec, session.input_shape[2] is None, limit):
+        tensors = session.run(batch.blob, outputs)
+        size = (batch.blob.shape[2], batch.blob.shape[3])
+        for row, index in enumerate(batch.indices):
+            one = tensors if len(batch.indices) == 1 else [tensor[row : row + 1] for tensor in tensors]
+            faces = faces_from(card, *decode(one, size), batch.to_picture[row])
+            found[index] = [face for face in faces if max(face.width, face.height) >= min_size]
+    return found
+
+
+def grid(size: tuple[int, int], stride: int) -> FloatArray:
+    """(rows · columns, 2) float32 x and y of the cells of a map at `stride`, in cells, row by row; `size` is the tensor's (height, width)."""
+    rows, columns = -(-size[0] // stride), -(-size[1] // stride)
+    cells = np.empty((rows, columns, 2), np.float32)
+    cells[..., 0] = np.arange(columns, dtype=np.float32)
+    cells[..., 1] = np.arange(rows, dtype=np.float32)[:, None]
+    return cells.reshape(-1, 2)

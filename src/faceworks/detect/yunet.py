@@ -14,7 +14,7 @@ from .. import geometry
 from ..cards import Card, options
 from ..runtime import SessionOptions, open_session
 from ..types import Face, FloatArray, ImageArray
-from .letterbox import batches, check_min_score, faces_from
+from .letterbox import Decoded, check_min_score, one_shot
 
 __all__ = ["Decode", "Yunet"]
 
@@ -37,33 +37,22 @@ class Yunet:
         self.card = card
         self._decode = options(card, Decode)
         self._min_score = check_min_score(min_score, self._decode.min_score)
-        self._input = card.input_for()
         self._session = open_session(card, options=session_options)
-        self._free = self._session.input_shape[2] is None
         self._outputs = [f"{kind}_{stride}" for stride in self._decode.strides for kind in ("cls", "obj", "bbox", "kps")]
 
     def detect(self, images: Sequence[ImageArray]) -> list[list[Face]]:
         """Find the faces of each picture, best score first."""
-        found: list[list[Face]] = [[] for _ in images]
-        for batch in batches(images, self._input, self._free, limit=16 if self._session.dynamic_batch else 1):
-            tensors = self._session.run(batch.blob, self._outputs)
-            width = batch.blob.shape[3]
-            for row, index in enumerate(batch.indices):
-                boxes, scores, points = self._faces([tensor[row] for tensor in tensors], width)
-                faces = faces_from(self.card, boxes, scores, points, batch.to_picture[row])
-                found[index] = [face for face in faces if max(face.width, face.height) >= self._decode.min_size]
-        return found
+        return one_shot(self.card, self._session, images, self._faces, self._outputs, self._decode.min_size)
 
-    def _faces(self, tensors: list[FloatArray], width: int) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Boxes (N, 4), scores (N,) and points (N, 5, 2) in tensor coordinates, after suppression."""
+    def _faces(self, tensors: list[FloatArray], size: tuple[int, int]) -> Decoded:
         boxes, scores, points = [], [], []
         for level, stride in enumerate(self._decode.strides):
-            cls, obj, bbox, kps = tensors[4 * level : 4 * level + 4]
+            cls, obj, bbox, kps = (tensor[0] for tensor in tensors[4 * level : 4 * level + 4])
             score = np.sqrt(np.clip(cls[:, 0], 0, 1) * np.clip(obj[:, 0], 0, 1))
             cells = np.flatnonzero(score >= self._min_score)
             if not cells.size:
                 continue
-            columns = width // stride
+            columns = size[1] // stride
             origin = np.stack([cells % columns, cells // columns], axis=1).astype(np.float32)
             center = (origin + bbox[cells, :2]) * stride
             half = np.exp(bbox[cells, 2:]) * stride / 2

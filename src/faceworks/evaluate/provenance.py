@@ -21,7 +21,12 @@ def models_of(spec: PipelineSpec) -> dict[str, Any]:
     found = {}
     for role in ("detector", "embedder"):
         card = cards.get(getattr(spec, role))
-        files = {item.role: item.sha256 or item.git_blob or item.pin for item in card.file}
+        members = cards.members(card)
+        files = {
+            item.role if len(members) == 1 else f"{member.name} {item.role}": item.sha256 or item.git_blob or item.pin
+            for member in members
+            for item in member.file
+        }
         found[role] = {"name": card.name, "files": files, "weights_license": card.license.weights}
     return found
 

@@ -106,7 +106,7 @@ def evaluate_pairs(
         summary=summary,
         failures_to_detect=_failures(found, folds.failures),
         counts=_counts(pairs, found),
-        score="-euclidean" if spec.metric == "euclidean" else "cosine",
+        score=f"-{spec.metric}" if spec.metric in similarity.RAW else "cosine",
         options=to_dict(spec) | ({} if task is None else {"task": task.identity}) | ({} if fallback is None else {"fallback": fallback.identity}),
         recipe=pipeline.recipe_id,
         models=models_of(spec),
@@ -145,8 +145,8 @@ def compare_pairs(pairs: PairList, vectors: Mapping[Path, FloatArray | None], sp
 
 
 def _score(a: FloatArray, b: FloatArray, spec: PipelineSpec) -> float:
-    """Higher = closer. Every metric but euclidean is a function of the cosine, so they share its ranking."""
-    return -similarity.distance(a, b, "euclidean") if spec.metric == "euclidean" else similarity.similarity(a, b)
+    """Higher = closer. Every metric but those of raw vectors is a function of the cosine, so they share its ranking."""
+    return -similarity.distance(a, b, spec.metric) if spec.metric in similarity.RAW else similarity.similarity(a, b)
 
 
 def _counts(pairs: PairList, found: Embedded) -> dict[str, int]:
@@ -174,7 +174,9 @@ def _stock(pipeline: Pipeline, scores: NDArray[np.float64], labels: NDArray[np.b
     except ConfigError:
         return None
     metric = pipeline.spec.metric
-    distances = [0.0 if np.isnan(score) else -score if metric == "euclidean" else similarity.from_cosine(score, metric) for score in scores.tolist()]
+    distances = [
+        0.0 if np.isnan(score) else -score if metric in similarity.RAW else similarity.from_cosine(score, metric) for score in scores.tolist()
+    ]
     accepted = np.array([similarity.accepts(distance, decision.threshold) for distance in distances])
     return StockThreshold(float(((accepted == labels) & ~undetected).mean()), decision.threshold, metric, decision.source)
 

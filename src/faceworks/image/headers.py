@@ -63,6 +63,7 @@ def unreadable(data: bytes, name: str) -> ImageError:
 
 
 def damaged(name: str, kind: str, what: str) -> ImageError:
+    """The error for a picture of a known format whose bytes end early or contradict themselves."""
     return ImageError(f"{name} is a truncated or damaged {kind} picture: {what}; get a complete copy")
 
 

