@@ -5,10 +5,10 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
-from synthetic import ARCFACE, drawn_face, face_at, moved, turned
 
 from faceworks.attributes.quality import REASONS, QualityOptions, measure
 from faceworks.types import Face, Landmarks
+from synthetic import ARCFACE, drawn_face, face_at, moved, turned
 
 POINTS = np.array([[162, 190], [238, 190], [200, 240], [172, 278], [228, 278]], float)
 FACE = Face(np.array([100, 90, 300, 330]), 0.9, Landmarks(POINTS))

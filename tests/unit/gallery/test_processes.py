@@ -12,12 +12,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from gallery_tools import binding, change_of
 
 import faceworks
 from faceworks.errors import GalleryLocked
 from faceworks.gallery.files import locked
 from faceworks.gallery.hdf5 import Hdf5Backend
+from gallery_tools import binding, change_of
 
 TESTS = Path(__file__).resolve().parents[2]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(faceworks.__file__).parent.parent), str(TESTS)])}

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from gallery_tools import Unsynced, binding, change_of, people_of
 
 from faceworks.errors import ConfigError
 from faceworks.gallery import open_gallery, scan
 from faceworks.gallery.backend import Change
 from faceworks.gallery.hdf5 import Hdf5Backend
 from faceworks.gallery.index import Index, recall
+from gallery_tools import Unsynced, binding, change_of, people_of
 
 
 @pytest.mark.parametrize("seed", range(6))

@@ -8,7 +8,6 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
-from gallery_tools import content
 
 from faceworks import settings
 from faceworks.errors import ConfigError, DuplicateEntry, FaceworksError, GalleryCorrupt, GalleryUnavailable, InputError, ManifestError, ModelMismatch
@@ -17,6 +16,7 @@ from faceworks.gallery.backend import Change
 from faceworks.gallery.hdf5.seed import read_seed
 from faceworks.gallery.transfer import export, import_, migrate
 from faceworks.pipeline import Pipeline, PipelineSpec
+from gallery_tools import content
 
 MODEL = "toy@000000000000"
 
@@ -134,7 +134,7 @@ def test_foreign_and_broken_files(tmp_path: Path) -> None:
     with pytest.raises(GalleryUnavailable, match="no faceworks gallery"):
         open_gallery(foreign)
     for path in (text, empty):
-        with pytest.raises(GalleryCorrupt, match="HDF5|cannot be read"):
+        with pytest.raises(GalleryCorrupt, match=r"HDF5|cannot be read"):
             open_gallery(path)
         with pytest.raises(GalleryCorrupt, match="HDF5"):
             read_seed(path)
