@@ -177,7 +177,7 @@ class Gallery:
 
     def meant(self, reference: str) -> list[Person]:
         """Everybody with this id, or else with this name, removed ones too."""
-        return [*self.backend.entries([reference]).people] or [*self.backend.entries(name=_clean(reference)).people]
+        return [*self.backend.entries([reference]).people] or [*self.backend.entries(name=names.sought(reference)).people]
 
     def known(self, id: str | None, name: str) -> Person | None:
         """Who an enrollment means: the person with the id, or the only one with the name; None for somebody new.
@@ -395,10 +395,3 @@ class Gallery:
         pipeline = Pipeline(self.pipeline.spec.with_options(select="largest", on_no_face="raise"))
         result = pipeline.embed([picture], [image.describe(source)])[0][:1]
         return self.identify_results(result, 1, only=person.id, **options)[0]
-
-
-def _clean(reference: str) -> str:
-    try:
-        return names.clean_name(reference)
-    except InputError:
-        return reference
