@@ -85,9 +85,8 @@ def open_set(data: dict[str, np.ndarray]) -> None:
     print("| similarity ≥ | TPIR % | TNIR % | named wrongly, mated % |\n|---|---|---|---|")
     for limit in (0.25, 0.30, 0.363, 0.40, 0.45, 0.50, 0.55):
         wrong = ~right & (mate_score >= limit)
-        print(
-            f"| {limit} | {cell(right & (mate_score >= limit), person[mated])} | {cell(stranger_score < limit, person[strangers])} | {cell(wrong, person[mated])} |"
-        )
+        cells = cell(right & (mate_score >= limit), person[mated]), cell(stranger_score < limit, person[strangers]), cell(wrong, person[mated])
+        print(f"| {limit} | {' | '.join(cells)} |")
     print(f"\nrank 1 without a threshold: {cell(right, person[mated])}\n\n| FPIR | threshold | DIR (TPIR at rank 1) % |\n|---|---|---|")
     for fpir in (0.10, 0.03, 0.01, 0.001):
         limit = np.sort(stranger_score)[::-1][int(fpir * len(strangers))] + 1e-7

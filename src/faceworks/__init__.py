@@ -40,7 +40,8 @@ _NAMES = {
 _MODULES = ("align", "errors", "evaluate", "geometry", "image", "settings", "similarity", "types")
 
 __all__ = [  # noqa: RUF022 - in the order of the work
-    "verify", "detect", "embed", "embed_crops", "map_images", "get_pipeline", "identify", "verify_person", "open_gallery", "Gallery", "Pipeline", "PipelineSpec",
+    "verify", "detect", "embed", "embed_crops", "map_images", "get_pipeline", "identify", "verify_person", "open_gallery", "Gallery",
+    "Pipeline", "PipelineSpec",
     "load_image", "save_image", "draw", "align", "similarity", "geometry", "image", "types", "errors", "settings", "evaluate",
     "Face", "Landmarks", "Crop", "Embedding", "FaceResult", "Verification", "Identification", "Match", "Categorical", "Scalar", "to_dict",
     "FaceworksError", "__version__",

@@ -88,7 +88,7 @@ def test_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     out("forget", "Adam_Sandler", "--yes")
     out("clear", "--yes")
     assert json.loads(out("list", "--json")) == []
-    for words in (["show", "Nobody"], ["identify", "nowhere.jpg"], ["identify", picture("Abdullah", 1), "--fpir", "0.01"], ["audit"]):
+    for words in (["show", "Nobody"], ["identify", "nowhere.jpg"], ["identify", picture("Abdullah", 1), "--fpir", "2"], ["audit"]):
         assert run(["gallery", *words, *where]) == 2
         assert capsys.readouterr().err.startswith("faceworks: error: ")
 

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 
 from .. import similarity
-from ..errors import ConfigError
-from ..types import FloatArray, Match
+from ..errors import ConfigError, ModelMismatch
+from ..types import FaceResult, FloatArray, Identification, Match
 from . import scan
 from .backend import Backend, Hits, Person, Samples
 
-__all__ = ["Calibration", "Template", "Templates", "Threshold", "nearest_people", "templates", "threshold_at_fpir"]
+if TYPE_CHECKING:
+    from .policy import Gallery
+
+__all__ = ["Calibration", "Template", "Templates", "Threshold", "decide", "nearest_people", "templates", "threshold_at_fpir"]
 
 Template = Literal["best", "mean", "weighted"]
 """How the samples of a person are compared: the closest one, their mean, or their mean weighted by quality."""
@@ -162,3 +165,35 @@ def matches(found: Sequence[tuple[str, float, int]], names: dict[str, str], cali
         Match(names.get(id, id), score, "" if sample < 0 else str(sample), id, None if calibration is None else calibration.probability(score))
         for id, score, sample in found
     )
+
+
+def decide(
+    gallery: Gallery, results: Sequence[FaceResult], k: int, limit: Threshold, template: Template, exact: bool, only: str | None
+) -> list[Identification]:  # fmt: skip
+    """See `Gallery.identify_results`."""
+    if not results:
+        return []
+    binding = gallery.binding
+    for item in results:
+        if item.embedding is None or (binding is not None and item.embedding.model != binding.model):
+            made = "nothing" if item.embedding is None else item.embedding.model
+            raise ModelMismatch(f"the gallery holds vectors of {binding.model if binding else 'no model'}, the face was embedded by {made}")
+    vectors = np.stack([item.embedding.vector for item in results if item.embedding is not None])
+    if only is None:
+        found = gallery.look_up(vectors, k, template=template, exact=exact)
+    else:
+        samples = gallery.get(only).samples
+        if template == "best":
+            rows = [(scan.cosines(query, samples.vectors), samples.id) for query in similarity.unit(vectors)] if len(samples) else []
+            found = [[(only, float(scores.max()), int(ids[scores.argmax()]))] for scores, ids in rows] or [[] for _ in results]
+        else:
+            ids, matrix = templates([gallery.person(only)], samples, template)
+            found = Templates(template, ids=ids, matrix=matrix).nearest(similarity.unit(vectors), 1)
+    people = {person.id: person for person in gallery.backend.entries(sorted({id for row in found for id, _, _ in row})).people}
+    gallery.note("verify" if only else "search", [people[only]] if only in people else [], len(results))
+    out = []
+    for item, row in zip(results, found, strict=True):
+        shown = matches(row, {id: person.name for id, person in people.items()}, gallery.calibration)
+        best = shown[0] if shown and shown[0].similarity >= limit.similarity else None
+        out.append(Identification(item.face, best.person if best else None, shown, best.person_id if best else None, limit.similarity, limit.source))
+    return out

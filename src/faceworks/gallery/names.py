@@ -14,7 +14,7 @@ from typing import Any
 from ..errors import InputError, UnknownPerson
 from .backend import Person
 
-__all__ = ["clean_id", "clean_metadata", "clean_name", "find", "moment", "new_ids", "new_person", "now", "when"]
+__all__ = ["clean_id", "clean_metadata", "clean_name", "find", "moment", "new_ids", "new_person", "now", "sought", "when"]
 
 LONGEST_NAME, LONGEST_ID, LONGEST_METADATA = 16_000, 128, 1_000_000
 
@@ -58,6 +58,14 @@ def clean_name(name: str) -> str:
     if "\0" in text or any("\ud800" <= letter <= "\udfff" for letter in text):
         raise InputError("a name cannot hold the character NUL or half a surrogate pair")
     return text
+
+
+def sought(reference: str) -> str:
+    """A name as it would be kept, for looking it up; one that cannot be kept is nobody's."""
+    try:
+        return clean_name(reference)
+    except InputError:
+        return "\ufffd"
 
 
 def clean_id(id: str) -> str:

@@ -21,8 +21,8 @@ SUFFIXES = (".h5", ".hdf5", ".hdf")
 
 
 def open_gallery(
-    url: str | Path = "people.h5", mode: Mode | Literal["w"] = "a", spec: PipelineSpec | None = None, *, wait: float = 5.0, key: bytes | str | Path | None = None,
-    encrypt: bool = False, audit: bool | None = None, actor: str = "", index: bool = True, calibration: Any = None,
+    url: str | Path = "people.h5", mode: Mode | Literal["w"] = "a", spec: PipelineSpec | None = None, *, wait: float = 5.0,
+    key: bytes | str | Path | None = None, encrypt: bool = False, audit: bool | None = None, actor: str = "", index: bool = True, calibration: Any = None,
     clock: Callable[[], int] = names.now, **options: Any,
 ) -> Gallery:  # fmt: skip
     """Open a gallery, or create one.

@@ -17,12 +17,16 @@ from ..types import FaceResult, FloatArray, Identification
 from . import enrolling, names, removal, upkeep
 from .backend import Backend, Binding, Change, Entries, Info, Person, Samples, samples_of
 from .enrolling import Enrolled, NewFace
-from .identifying import Calibration, Template, Templates, Threshold, matches, nearest_people, threshold_at_fpir
+from .identifying import Calibration, Template, Templates, Threshold, decide, nearest_people, threshold_at_fpir
 
 if TYPE_CHECKING:
     from .audit import AuditLog
 
 __all__ = ["Entry", "Gallery"]
+
+
+NO_EFFECT = frozenset({"device", "threads", "threshold", "select", "on_no_face", "calibration"})
+"""Options of a spec that a gallery does not remember: they leave the vectors as they are."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,7 +50,8 @@ class Gallery:
         self, backend: Backend, spec: PipelineSpec | None = None, *, audit: AuditLog | None = None, calibration: Calibration | None = None,
         clock: Callable[[], int] = names.now,
     ) -> None:  # fmt: skip
-        self.backend, self.audit, self.calibration, self.clock = backend, audit, calibration, clock
+        self.backend, self.audit, self.clock = backend, audit, clock
+        self._calibration = calibration
         self._given, self._pipeline = spec, None if spec is None else Pipeline(spec)
         self._templates = Templates()
         if self._pipeline is not None and self.binding is not None:
@@ -118,11 +123,21 @@ class Gallery:
     def bind(self, pipeline: Pipeline, dim: int) -> Binding:
         """The binding that vectors of this pipeline have."""
         usual = PipelineSpec()
-        decisive = ("detector", "embedder", "align", "flip", "metric", "min_score")
+        decisive = [item.name for item in dataclasses.fields(usual) if item.name not in NO_EFFECT]
         changed = {
             name: value for name in decisive if (value := getattr(pipeline.spec, name)) != getattr(usual, name) or name in ("detector", "embedder")
         }
         return Binding(pipeline.embedding_id, pipeline.recipe_id, dim, changed)
+
+    @property
+    def calibration(self) -> Calibration | None:
+        """Of the recipe: the given one, else the pipeline's, else None."""
+        bound = self._pipeline is not None or (self.binding is not None and bool(self.binding.spec))
+        return self._calibration or (self.pipeline.calibration if bound else None)
+
+    @calibration.setter
+    def calibration(self, value: Calibration | None) -> None:
+        self._calibration = value
 
     def threshold(self, given: float | None = None, fpir: float | None = None) -> Threshold:
         """Smallest similarity that names somebody: at a requested false positive identification rate, or of a given distance, or the model card's."""
@@ -162,7 +177,7 @@ class Gallery:
 
     def meant(self, reference: str) -> list[Person]:
         """Everybody with this id, or else with this name, removed ones too."""
-        return [*self.backend.entries([reference]).people] or [*self.backend.entries(name=_clean(reference)).people]
+        return [*self.backend.entries([reference]).people] or [*self.backend.entries(name=names.sought(reference)).people]
 
     def known(self, id: str | None, name: str) -> Person | None:
         """Who an enrollment means: the person with the id, or the only one with the name; None for somebody new.
@@ -217,9 +232,9 @@ class Gallery:
         if binding is not None and binding.model != model:
             raise ModelMismatch(f"the gallery holds vectors of {binding.model}, not of {model}; use one gallery for each model")
         keys: dict[str, Person] = {}
-        fresh = []
+        fresh, occupied = [], self.info.people > 0
         for name in dict.fromkeys(people):
-            known = self.known(None, name)
+            known = self.known(None, name) if occupied else None
             keys[name] = known or names.new_person(name)
             if known is None:
                 fresh.append(keys[name])
@@ -353,34 +368,7 @@ class Gallery:
     def identify_results(self, results: Sequence[FaceResult], k: int = 5, *, threshold: float | None = None, fpir: float | None = None,
                          template: Template = "best", exact: bool = True, only: str | None = None) -> list[Identification]:  # fmt: skip
         """Who embedded faces are. `only` (an id) compares with that person alone."""
-        if not results:
-            return []
-        binding = self.binding
-        for item in results:
-            if item.embedding is None or (binding is not None and item.embedding.model != binding.model):
-                made = "nothing" if item.embedding is None else item.embedding.model
-                raise ModelMismatch(f"the gallery holds vectors of {binding.model if binding else 'no model'}, the face was embedded by {made}")
-        limit = self.threshold(threshold, fpir)
-        vectors = np.stack([item.embedding.vector for item in results if item.embedding is not None])
-        found = self.look_up(vectors, k, template=template, exact=exact) if only is None else self._with_one(vectors, only, template)
-        people = {person.id: person for person in self.backend.entries(sorted({id for row in found for id, _, _ in row})).people}
-        self.note("verify" if only else "search", [people[only]] if only in people else [], len(results))
-        out = []
-        for item, row in zip(results, found, strict=True):
-            shown = matches(row, {id: person.name for id, person in people.items()}, self.calibration)
-            best = shown[0] if shown and shown[0].similarity >= limit.similarity else None
-            out.append(
-                Identification(item.face, best.person if best else None, shown, best.person_id if best else None, limit.similarity, limit.source)
-            )
-        return out
-
-    def _with_one(self, vectors: FloatArray, id: str, template: Template) -> list[list[tuple[str, float, int]]]:
-        entry = self.get(id)
-        from .memory import MemoryBackend
-
-        alone = MemoryBackend(self.binding)
-        alone.commit(Change(people=[entry.person], samples=entry.samples))
-        return Gallery(alone, clock=self.clock).look_up(vectors, 1, template=template)
+        return decide(self, results, k, self.threshold(threshold, fpir), template, exact, only)
 
     def identify(self, sources: Sequence[Any], k: int = 5, **options: Any) -> list[list[Identification]]:
         """Who the faces of pictures are: for each picture a list, one `Identification` for each face (all faces, best score first).
@@ -407,10 +395,3 @@ class Gallery:
         pipeline = Pipeline(self.pipeline.spec.with_options(select="largest", on_no_face="raise"))
         result = pipeline.embed([picture], [image.describe(source)])[0][:1]
         return self.identify_results(result, 1, only=person.id, **options)[0]
-
-
-def _clean(reference: str) -> str:
-    try:
-        return names.clean_name(reference)
-    except InputError:
-        return reference

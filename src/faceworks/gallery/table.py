@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ..errors import InputError
 from ..types import FloatArray
 from . import scan
-from .backend import NUMBERS, TEXTS, Binding, Change, Entries, Hits, Ids, Person, Samples
+from .backend import NUMBERS, TEXTS, Binding, Change, Entries, Hits, Ids, Person, Samples, samples_of
 
 __all__ = ["Directory", "Grown", "Table"]
 
@@ -164,6 +164,7 @@ class Table:
         self._late: dict[str, Any] = {name: Grown(_empty(name, 0)) for name in NUMBERS if name not in EAGER} | {name: [] for name in TEXTS}
         self._kept: dict[str, Any] = {}
         self.living = len(base)
+        self._nobody = Entries((), samples_of((), (), np.zeros((0, base.shape[1])), ()))
         self._order: tuple[Rows, NDArray[np.int64]] | None = None
         self._dead: tuple[int, int, Rows] | None = None
 
@@ -327,8 +328,10 @@ class Table:
                 places = [place for place, _ in self.people.alive()]
             if name is not None and people is not None:
                 places = [place for place in places if (person := self.people.at(place)) is not None and person.name == name]
-            rows = self.living_rows() if places else np.zeros(0, np.intp)
-            if len(places) < self.people.living and len(rows):
+            if not places:
+                return self._nobody
+            rows = self.living_rows()
+            if len(places) < self.people.living:
                 rows = rows[np.isin(self.column("person")[rows], places)]
         chosen = sorted((person for place in places if (person := self.people.at(place)) is not None), key=lambda person: person.id)
         positions = [place for person in chosen if (place := self.people.find(person.id)) is not None]

@@ -111,8 +111,8 @@ def test_life(fresh: Open) -> None:
     store, model = fresh(), MemoryBackend()
     steps = [
         change_of([1, 2, 3], binding=binding()), change_of([2]), Change(remove_people=["p2", "unknown"]), Change(remove_samples=[3, 99]),
-        Change(people=[Person("p3", "Another", {"a": [1, {"b": None}]}, 5, 6, "t")]), change_of([7, 8]), "compact", Change(remove_people=["p7"]), change_of([9]),
-        "reopen", Change(clear=True, binding=binding(3)), change_of([5], 3), "reopen",
+        Change(people=[Person("p3", "Another", {"a": [1, {"b": None}]}, 5, 6, "t")]), change_of([7, 8]), "compact",
+        Change(remove_people=["p7"]), change_of([9]), "reopen", Change(clear=True, binding=binding(3)), change_of([5], 3), "reopen",
     ]  # fmt: skip
     for step in steps:
         if step == "compact":
