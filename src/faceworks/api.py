@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Mapping, Sequence
@@ -11,11 +12,12 @@ from typing import Any, overload
 
 from . import image, settings
 from .errors import NoFaceFound
+from .gallery import Gallery, open_gallery
 from .pipeline import Pipeline, PipelineSpec
-from .types import Crop, Embedding, Face, FaceResult, ImageArray, Verification
+from .types import Crop, Embedding, Face, FaceResult, Identification, ImageArray, Verification
 from .verification import compare
 
-__all__ = ["detect", "embed", "embed_crops", "get_pipeline", "verify"]
+__all__ = ["detect", "embed", "embed_crops", "get_pipeline", "identify", "verify", "verify_person"]
 
 Source = Any
 """What `image.load` takes: a path, bytes, a file object, an array (H, W, 3) uint8 RGB, or a PIL image."""
@@ -44,19 +46,23 @@ def _load(sources: Sequence[Source]) -> tuple[list[ImageArray], list[str]]:
     return [image.load(source) for source in sources], [_name(source, index + 1) for index, source in enumerate(sources)]
 
 
-def verify(a: Source, b: Source, spec: PipelineSpec | None = None, *, review: float | None = None, **options: Any) -> Verification:
+def verify(
+    a: Source, b: Source, spec: PipelineSpec | None = None, *, review: float | None = None, prior: float = 0.5, **options: Any
+) -> Verification:
     """Decide whether two pictures show the same person.
 
     With `select="all"` the closest pair of faces is compared. `review` is the half-width of a band about the threshold, in units of the
-    metric, that is answered `verified=None`.
+    metric, that is answered `verified=None`. `fmr=1e-4` takes the threshold that was measured for one false match in ten thousand comparisons of
+    different people. Where the recipe has a calibration the answer also holds `fmr` at the score and `probability` at `prior`; else both are None.
 
     Raises:
         ImageError: a picture cannot be read.
         NoFaceFound: no face in a picture (unless `on_no_face="whole"`).
-        ConfigError: an unknown option, or no threshold for the metric.
+        ConfigError: an unknown option, no threshold for the metric, or `fmr` without a calibration.
+        InputError: a false match rate that the calibration cannot carry.
     """
     pipeline = get_pipeline(spec, **options)
-    decision = pipeline.decision(review)
+    decision = pipeline.decision(review, prior)
     clock: dict[str, float] = {}
     images, names = timed(clock, "load", lambda: _load([a, b]))
     faces = timed(clock, "detect", lambda: pipeline.find(images, names))
@@ -110,3 +116,29 @@ def embed(sources: Any, spec: PipelineSpec | None = None, **options: Any) -> Any
 def embed_crops(crops: Sequence[Crop], spec: PipelineSpec | None = None, **options: Any) -> list[Embedding]:
     """Embed crops that were cut by hand with `align.crop`, in their order."""
     return get_pipeline(spec, **options).embed_crops(crops)
+
+
+def _opened(gallery: Gallery | str | os.PathLike[str]) -> Any:
+    return contextlib.nullcontext(gallery) if isinstance(gallery, Gallery) else open_gallery(os.fspath(gallery), "r")
+
+
+@overload
+def identify(sources: Sequence[Source], gallery: Gallery | str | os.PathLike[str] = ..., **options: Any) -> list[list[Identification]]: ...
+@overload
+def identify(sources: Source, gallery: Gallery | str | os.PathLike[str] = ..., **options: Any) -> list[Identification]: ...
+def identify(sources: Any, gallery: Gallery | str | os.PathLike[str] = "people.h5", **options: Any) -> Any:
+    """Who is in a picture: one `Identification` for each face (`person` is None for a stranger); a list of pictures gives a list of lists.
+
+    `gallery` is an open one or its address; it knows its model. Options: `k`, `threshold`, `fpir`, `template`, `exact` (see `Gallery.identify`).
+    """
+    many = isinstance(sources, (list, tuple))
+    with _opened(gallery) as opened:
+        answers = opened.identify(sources if many else [sources], **options)
+    return answers if many else answers[0]
+
+
+def verify_person(source: Source, person: str, gallery: Gallery | str | os.PathLike[str] = "people.h5", **options: Any) -> Identification:
+    """Whether the largest face of a picture is this person (id or name) of a gallery: `person` of the answer is the name, or None."""
+    with _opened(gallery) as opened:
+        answer: Identification = opened.verify_person(source, person, **options)
+    return answer

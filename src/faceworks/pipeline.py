@@ -12,18 +12,24 @@ from typing import Any, Literal
 
 import numpy as np
 
-from . import align, cards, convert, geometry, similarity
+from . import align, cards, convert, similarity
+from .calibration import Calibration
+from .calibration import find as find_calibration
 from .cards import Card
 from .detect import Detector, load_detector
 from .detect.retry import STEPS, with_retry
 from .embed import Embedder, load_embedder
+from .embed.augment import embed_variants
 from .errors import ConfigError, NoFaceFound
 from .landmarks import DEFAULTS, Landmarker, ensure, load_landmarker, scheme_of
 from .runtime import SessionOptions
 from .types import Crop, Embedding, Face, FaceResult, ImageArray, Metric, Select, View
-from .verification import Decision, resolve_threshold
+from .verification import Decision, resolve_threshold, threshold_for_fmr
 
-__all__ = ["Pipeline", "PipelineSpec"]
+__all__ = ["SHIFT", "Pipeline", "PipelineSpec"]
+
+SHIFT = 0.03
+"""How far the crops of `PipelineSpec.crops = 5` are shifted, as a part of the box's longer side: about a detector's own error."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +42,14 @@ class PipelineSpec:
         select: which face of a picture: "largest", "central" (largest area − 2 · squared distance of its center to the picture's), or "all".
         on_no_face: "raise" NoFaceFound, "empty" (no result), or "whole" (the whole picture is taken for a face).
         metric: distance for decisions.
-        threshold: largest distance that counts as same; None takes the card's.
+        threshold: largest distance that counts as same; None takes the card's (or that of `fmr`).
+        fmr: false match rate whose measured threshold decides, in (0, 1]; instead of `threshold`.
+        calibration: file with a calibration of this recipe; None looks in the user's folder and in the package.
         min_score: lowest detection score; None takes the card's.
         landmarker: card asked for the points that the crop needs where the detector gives none; "" takes the default of their scheme.
         retry: what to try, in this order, with a picture in which no face is found: "pad", "rotate90", "rotate180", "rotate270", "tile", "larger".
-        flip: embed the mirrored crop too and add the two vectors.
+        flip: embed the mirrored crop too and add the two vectors (of each part, in a fusion).
+        crops: 1, or 5: embed four more crops too, shifted left, right, up and down by `SHIFT` of the box's longer side, and add their vectors.
         device, threads: see `runtime.SessionOptions`.
     """
 
@@ -55,17 +64,23 @@ class PipelineSpec:
     landmarker: str = ""
     retry: tuple[str, ...] = ()
     flip: bool = False
+    crops: int = 1
     device: str = "auto"
     threads: int = 0
+    fmr: float | None = None
+    calibration: str | None = None
 
     def __post_init__(self) -> None:
+        if self.fmr is not None and (self.threshold is not None or not 0 < self.fmr <= 1):
+            raise ConfigError(f"fmr is a false match rate in (0, 1] and stands instead of threshold; got fmr={self.fmr}, threshold={self.threshold}")
         for name, allowed in (
             ("select", ("largest", "central", "all")),
             ("on_no_face", ("raise", "empty", "whole")),
             ("metric", similarity.METRICS),
+            ("crops", (1, 5)),
         ):
             if getattr(self, name) not in allowed:
-                raise ConfigError(f"{name} must be one of {', '.join(allowed)}, got {getattr(self, name)!r}")
+                raise ConfigError(f"{name} must be one of {', '.join(map(str, allowed))}, got {getattr(self, name)!r}")
         if isinstance(self.retry, str) or any(step not in STEPS for step in self.retry):
             raise ConfigError(f"retry must be a tuple of {', '.join(STEPS)}, got {self.retry!r}")
         object.__setattr__(self, "retry", tuple(self.retry))
@@ -79,6 +94,55 @@ class PipelineSpec:
         return dataclasses.replace(self, **options)
 
 
+class _Member:
+    """An embedder that eats one crop of a face: the only one, or a part of a fusion."""
+
+    def __init__(self, card: Card, spec: PipelineSpec, given: str) -> None:
+        self.card = card
+        self._session_options = SessionOptions(spec.device, spec.threads)
+        self._input = card.input_for()
+        self._strategy = spec.align
+        self._grammar = self._input.crop if spec.align == "similarity5" else spec.align
+        self._accepted = align.schemes(self._grammar)
+        self.served = not self._accepted or given in self._accepted
+        """Whether the crop needs no points, or the detector gives them (`given` is its scheme)."""
+        self.landmarker = None if self.served else self._choose(spec)
+        """Card of the landmarker that gives the points: the caller's, else the one that the embedder's card names, else the scheme's default."""
+
+    def _choose(self, spec: PipelineSpec) -> Card:
+        named = self._input.landmarker if spec.align == "similarity5" else ""
+        for name in (spec.landmarker, named, *(DEFAULTS.get(scheme, "") for scheme in self._accepted)):
+            if name and scheme_of(cards.get(name, "landmark")) in self._accepted:
+                return cards.get(name, "landmark")
+        raise ConfigError(f"the crop {self._grammar!r} needs {self._accepted[0]} points, {spec.detector} gives none; name a landmarker for them")
+
+    @cached_property
+    def opened(self) -> Landmarker | None:
+        """The landmarker, opened; None where the crop needs none, or only points that every detector gives."""
+        return None if self.landmarker is None else load_landmarker(self.landmarker.name, self._session_options)
+
+    @property
+    def identity(self) -> str:
+        """Files, converters and landmarker."""
+        parts = [_identity(self.card), *(convert.version(item) for item in self.card.file if item.convert)]
+        return "+".join([*parts, *([_identity(self.landmarker)] if self.landmarker is not None else [])])
+
+    def _template(self, face: Face) -> str:
+        """The crop's grammar; a whole picture that is taken for a face is stretched."""
+        if self._strategy == "none" or _stands_in(face):
+            return "whole"
+        return self._grammar
+
+    def lacks(self, face: Face) -> bool:
+        """Whether the face lacks the points that its crop needs."""
+        return self._template(face) == self._grammar and (face.landmarks is None or face.landmarks.scheme not in self._accepted)
+
+    def crop(self, picture: ImageArray, face: Face) -> Crop:
+        """The crop of a face that has the points."""
+        spec = self._input
+        return align.crop(picture, face, self._template(face), (spec.size[0], spec.size[1]), spec.border, spec.interpolation, spec.margin)
+
+
 class Pipeline:
     """Detect, align, embed. Holds networks and no other state; safe to share between threads.
 
@@ -89,29 +153,14 @@ class Pipeline:
         self.spec = spec or PipelineSpec()
         self._detector_card = cards.get(self.spec.detector, "detect")
         self._embedder_card = cards.get(self.spec.embedder, "embed")
-        self._landmarker_card = self._choose_landmarker()
-        for card in (self._detector_card, self._embedder_card, *([self._landmarker_card] if self._landmarker_card else [])):
+        for card in (self._detector_card, self._embedder_card):
             cards.check_license(card)
-
-    def _choose_landmarker(self) -> Card | None:
-        """The landmarker that completes the detector's faces for the embedder's crop; None where the detector's own points do."""
-        scheme = align.needs_scheme(self.template)
-        if scheme is None or scheme_of(self._detector_card) in align.schemes(self.template):
-            return None
-        name = self.spec.landmarker or self._embedder_card.input_for().landmarker or DEFAULTS.get(scheme, "")
-        if not name:
-            raise ConfigError(f"the crop {self.template!r} needs {scheme} points, {self.spec.detector} gives none; name a landmarker for them")
-        card = cards.get(name, "landmark")
-        if scheme_of(card) not in align.schemes(self.template):
-            raise ConfigError(f"the crop {self.template!r} needs {scheme} points, the landmarker {name} gives {scheme_of(card) or 'none'}")
-        return card
-
-    @property
-    def template(self) -> str:
-        """The crop grammar in force for the embedder."""
-        if self.spec.align == "none":
-            return "whole"
-        return self._embedder_card.input_for().crop if self.spec.align == "similarity5" else self.spec.align
+        self._members = tuple(_Member(card, self.spec, scheme_of(self._detector_card)) for card in cards.members(self._embedder_card))
+        self._landmarker_cards = tuple(dict.fromkeys(item.landmarker.name for item in self._members if item.landmarker is not None))
+        if self.spec.landmarker and self.spec.landmarker not in self._landmarker_cards and not all(item.served for item in self._members):
+            raise ConfigError(f"the landmarker {self.spec.landmarker} gives none of the points that the crops of {self.spec.embedder} need")
+        for name in self._landmarker_cards:
+            cards.check_license(cards.get(name))
 
     @property
     def session_options(self) -> SessionOptions:
@@ -126,30 +175,27 @@ class Pipeline:
         return load_detector(self.spec.detector, self.session_options, self.spec.min_score)
 
     @cached_property
-    def landmarker(self) -> Landmarker | None:
-        """The landmarker, opened; None where the detector's own points feed the crop."""
-        return load_landmarker(self._landmarker_card.name, self.session_options) if self._landmarker_card else None
-
-    @cached_property
     def embedder(self) -> Embedder:
         """The embedder, opened."""
         return load_embedder(self.spec.embedder, self.session_options)
 
     @property
     def models(self) -> dict[str, str]:
-        """Role -> card name @ first twelve digits of the file's hash."""
-        found = {"detector": _identity(self._detector_card), "embedder": _identity(self._embedder_card)}
-        return found | ({"landmarker": _identity(self._landmarker_card)} if self._landmarker_card else {})
+        """Role -> card name @ first twelve digits of the file's hash; several landmarkers are joined by a comma."""
+        landmarkers = ", ".join(_identity(cards.get(name)) for name in self._landmarker_cards)
+        middle = {"landmarker": landmarkers} if landmarkers else {}
+        return {"detector": _identity(self._detector_card), **middle, "embedder": _identity(self._embedder_card)}
 
     @property
     def embedding_id(self) -> str:
-        """What makes two vectors comparable: embedder, its converter, landmarker, crop and test-time augmentation."""
-        parts = [_identity(self._embedder_card), *(convert.version(item) for item in self._embedder_card.file if item.convert)]
-        if self._landmarker_card is not None:
-            parts.append(_identity(self._landmarker_card))
+        """What makes two vectors comparable: embedder, its converter, landmarker, crop and test-time augmentation; of a fusion, those of its parts."""
+        parts = [item.identity for item in self._members]
+        if self._embedder_card.part:
+            shares = [f"{part.weight:g}*{text}" + "+flip" * part.flip for part, text in zip(self._embedder_card.part, parts, strict=True)]
+            parts = [f"{self._embedder_card.name}[{', '.join(shares)}]"]
         if self.spec.align != "similarity5":
             parts.append(self.spec.align)
-        return "+".join([*parts, *(["flip"] if self.spec.flip else [])])
+        return "+".join([*parts, *(["flip"] if self.spec.flip else []), *([f"crops{self.spec.crops}"] if self.spec.crops > 1 else [])])
 
     @property
     def recipe_id(self) -> str:
@@ -157,23 +203,38 @@ class Pipeline:
 
         Thresholds and galleries are bound to it.
         """
+        return self._recipe(self.spec.metric)
+
+    def _recipe(self, metric: Metric) -> str:
         recipe: dict[str, Any] = {
             "detector": [_identity(self._detector_card), *(convert.version(item) for item in self._detector_card.file)],
             "embedding": self.embedding_id,
             "sight": [dataclasses.asdict(item) for item in self._detector_card.input],
-            "crops": [dataclasses.asdict(item) for item in self._embedder_card.input],
-            "metric": self.spec.metric,
+            "crops": [dataclasses.asdict(item) for member in self._members for item in member.card.input],
+            "metric": metric,
         }
-        if self._landmarker_card:
-            versions = [convert.version(item) for item in self._landmarker_card.file]
-            recipe["landmarker"] = [_identity(self._landmarker_card), *versions]
+        if self._landmarker_cards:
+            chosen = [cards.get(name) for name in self._landmarker_cards]
+            recipe["landmarker"] = [[_identity(card), *(convert.version(item) for item in card.file)] for card in chosen]
         if self.spec.retry:
             recipe["retry"] = list(self.spec.retry)
         return hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()[:16]
 
-    def decision(self, review: float | None = None) -> Decision:
-        """The threshold in force."""
-        return resolve_threshold(self._embedder_card, self.spec.metric, self.spec.threshold, review)
+    @property
+    def calibration(self) -> Calibration | None:
+        """What was measured for this recipe, or None. Cosine, euclidean_l2 and angular share it: their distances are functions of the cosine."""
+        if self.spec.metric in similarity.RAW:
+            return None
+        return find_calibration(self._recipe("cosine"), self.spec.calibration)
+
+    def decision(self, review: float | None = None, prior: float = 0.5) -> Decision:
+        """The threshold in force, with the recipe's calibration where there is one."""
+        known = self.calibration
+        if self.spec.fmr is not None:
+            found = threshold_for_fmr(known, self.spec.fmr, self.spec.metric, self.recipe_id, review)
+        else:
+            found = resolve_threshold(self._embedder_card, self.spec.metric, self.spec.threshold, review)
+        return dataclasses.replace(found, calibration=known, prior=prior)
 
     def detect(self, images: Sequence[ImageArray]) -> list[list[Face]]:
         """Faces of each picture, best score first."""
@@ -206,58 +267,66 @@ class Pipeline:
         return self.complete(images, found)
 
     def complete(self, images: Sequence[ImageArray], faces: Sequence[Sequence[Face]]) -> list[list[Face]]:
-        """The faces with the points that the embedder's crop needs: those without them get them from the landmarker.
+        """Faces without any points get those that the embedder's (first) crop needs; others, and whole pictures taken for a face, stay."""
+        return self._with_landmarks(images, faces, self._members[0], bare=True)
 
-        What `on_no_face="whole"` took for a face stays without points, and is cropped whole.
-        """
-        if self._landmarker_card is None:
+    def _with_landmarks(self, images: Sequence[ImageArray], faces: Sequence[Sequence[Face]], member: _Member, bare: bool = False) -> list[list[Face]]:
+        """The faces with the points that a member's crop needs; nothing is asked where they have them. `bare`: only faces without any points."""
+        if member.landmarker is None:
             return [list(group) for group in faces]
-        accepted = align.schemes(self.template)
-        lacking = [
-            [face for face in group if not _stands_in(face) and (face.landmarks is None or face.landmarks.scheme not in accepted)] for group in faces
-        ]
-        if not any(lacking):
+        lacking = [[face for face in group if member.lacks(face) and not (bare and face.landmarks is not None)] for group in faces]
+        if not any(lacking) or member.opened is None:
             return [list(group) for group in faces]
-        assert self.landmarker is not None
         located = {
             id(old): new
-            for before, after in zip(lacking, ensure(images, lacking, self.landmarker), strict=True)
+            for before, after in zip(lacking, ensure(images, lacking, member.opened), strict=True)
             for old, new in zip(before, after, strict=True)
         }
         return [[located.get(id(face), face) for face in group] for group in faces]
 
     def crop(self, picture: ImageArray, face: Face) -> Crop:
-        """The embedder's crop of a face; the landmarker is asked where the face lacks the points."""
-        spec = self._embedder_card.input_for()
-        template = "whole" if _stands_in(face) else self.template
-        face = self.complete([picture], [[face]])[0][0]
-        return align.crop(picture, face, template, (spec.size[0], spec.size[1]), spec.border, spec.interpolation, spec.margin)
+        """The embedder's crop of a face (of a fusion, its first part's); the landmarker is asked where the face lacks the points."""
+        member = self._members[0]
+        return member.crop(picture, self._with_landmarks([picture], [[face]], member)[0][0])
 
     def embed_faces(self, images: Sequence[ImageArray], faces: Sequence[Sequence[Face]]) -> list[list[Embedding]]:
         """Embed given faces of given pictures, all in one batch."""
-        faces = self.complete(images, faces)
-        views = [
-            View(face, picture.shape[:2], len(group), (self.crop(picture, face),))
-            for picture, group in zip(images, faces, strict=True)
-            for face in group
+        pointed = [self._with_landmarks(images, faces, member) for member in self._members]
+        shifts = ((0.0, 0.0), (-SHIFT, 0.0), (SHIFT, 0.0), (0.0, -SHIFT), (0.0, SHIFT))[: self.spec.crops]
+        variants = [
+            [
+                View(face, picture.shape[:2], len(group), tuple(self._cut(picture, member_faces, x, y)))
+                for picture, group, *by_member in zip(images, faces, *pointed, strict=True)
+                for face, *member_faces in zip(group, *by_member, strict=True)
+            ]
+            for x, y in shifts
         ]
-        embeddings = iter(self.embed_views(views))
+        embeddings = iter(self.embed_views(*variants))
         return [[next(embeddings) for _ in group] for group in faces]
 
+    def _cut(self, picture: ImageArray, faces: Sequence[Face], x: float, y: float) -> list[Crop]:
+        """One crop for each member of the embedder; `faces` are one face with the points that each member needs."""
+        pairs = zip(self._members, faces, strict=True)
+        return [member.crop(picture, align.shifted(face, x, y) if x or y else face) for member, face in pairs]
+
     def embed_crops(self, crops: Sequence[Crop]) -> list[Embedding]:
-        """Embed crops that were cut by hand."""
+        """Embed crops that were cut by hand.
+
+        Raises:
+            ConfigError: the embedder, or `spec.crops`, needs several crops of a face.
+        """
+        if len(self._members) > 1 or self.spec.crops > 1:
+            why = f"the parts of {self._embedder_card.name} need" if len(self._members) > 1 else f"crops={self.spec.crops} needs"
+            raise ConfigError(f"{why} several crops of each face: give embed_faces the pictures and the faces")
         views = []
         for item in crops:
             size = item.pixels.shape[:2]
             views.append(View(Face(np.array([0, 0, size[1], size[0]], np.float32), 1.0, None, "crop"), size, 1, (item,)))
         return self.embed_views(views)
 
-    def embed_views(self, views: Sequence[View]) -> list[Embedding]:
-        """Embed views; with `flip` the vector is the sum of the crop's and the mirrored crop's."""
-        vectors, norms = self.embedder.embed(views)
-        if self.spec.flip and views:
-            mirrored = [dataclasses.replace(view, crops=tuple(_mirror(item) for item in view.crops)) for view in views]
-            vectors = vectors + self.embedder.embed(mirrored)[0]
+    def embed_views(self, views: Sequence[View], *others: Sequence[View]) -> list[Embedding]:
+        """Embed views; the vectors of other views of the same faces, and with `flip` of all their mirrored crops, are added."""
+        vectors, norms = embed_variants(self.embedder, [views, *others], self.spec.flip)
         model = self.embedding_id
         return [Embedding(vector, None if norms is None else float(norms[i]), model) for i, vector in enumerate(vectors)]
 
@@ -276,7 +345,7 @@ def _stands_in(face: Face) -> bool:
 
 
 def _identity(card: Card) -> str:
-    digests = [item.sha256 or item.git_blob or item.pin for item in card.file]
+    digests = [item.sha256 or item.git_blob or item.pin for member in cards.members(card) for item in member.file]
     text = digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
     return f"{card.name}@{text[:12]}" if digests else card.name
 
@@ -285,9 +354,3 @@ def _distance_to_center(face: Face, image_size: tuple[int, int]) -> float:
     dx = float(face.box[0] + face.box[2]) / 2 - (image_size[1] - 1) / 2
     dy = float(face.box[1] + face.box[3]) / 2 - (image_size[0] - 1) / 2
     return dx * dx + dy * dy
-
-
-def _mirror(item: Crop) -> Crop:
-    width = item.pixels.shape[1]
-    mirror = np.array([[-1.0, 0.0, width - 1.0], [0.0, 1.0, 0.0]])
-    return Crop(np.ascontiguousarray(item.pixels[:, ::-1]), geometry.compose(mirror, item.matrix), item.template)

@@ -6,6 +6,7 @@ Order of precedence: an explicit `Settings` (`use`), then environment variables,
     FACEWORKS_CACHE      folder of downloaded and converted files
     FACEWORKS_MIRRORS    folders with weight files, joined by os.pathsep; looked into before any network source
     FACEWORKS_OFFLINE    1: never touch the network
+    FACEWORKS_GALLERY_KEY  key of encrypted galleries: a key file, or base64
     FACEWORKS_CONFIG     the TOML file
 """
 
@@ -44,6 +45,7 @@ class Settings:
         max_image_pixels: largest decoded picture, width x height.
         threads: threads of one network session; 0 means one per core.
         license: "any", or "commercial" to refuse weights that forbid commercial use.
+        gallery_key: key of encrypted galleries: a file that holds it, or the key itself in base64.
     """
 
     cache: Path
@@ -53,6 +55,7 @@ class Settings:
     max_image_pixels: int = 178_956_970
     threads: int = 0
     license: str = "any"
+    gallery_key: str | None = None
 
     def __post_init__(self) -> None:
         if self.max_image_bytes <= 0 or self.max_image_pixels <= 0:
@@ -88,7 +91,8 @@ def _from_file(path: Path, required: bool) -> dict[str, Any]:
     for key, value in data.items():
         if key not in types:
             raise ConfigError(f"{path}: unknown setting {key!r}; allowed: {', '.join(sorted(types))}")
-        wanted: tuple[type, ...] = {"Path": (str,), "tuple[Path, ...]": (list,), "bool": (bool,), "int": (int,), "str": (str,)}[str(types[key])]
+        kinds: dict[str, tuple[type, ...]] = {"tuple[Path, ...]": (list,), "bool": (bool,), "int": (int,)}
+        wanted = kinds.get(str(types[key]), (str,))
         if not isinstance(value, wanted) or (wanted == (int,) and isinstance(value, bool)):
             raise ConfigError(f"{path}: setting {key!r} has the wrong type {type(value).__name__}")
     if "cache" in data:
@@ -106,6 +110,8 @@ def _read() -> Settings:
         values["cache"] = Path(text).expanduser()
     if text := os.environ.get("FACEWORKS_MIRRORS"):
         values["mirrors"] = tuple(Path(part).expanduser() for part in text.split(os.pathsep) if part)
+    if text := os.environ.get("FACEWORKS_GALLERY_KEY"):
+        values["gallery_key"] = text
     if (text := os.environ.get("FACEWORKS_OFFLINE")) is not None:
         values["offline"] = _flag("FACEWORKS_OFFLINE", text)
     return Settings(**values)

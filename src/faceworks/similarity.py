@@ -13,9 +13,23 @@ from numpy.typing import ArrayLike, NDArray
 from .errors import InputError
 from .types import Metric
 
-__all__ = ["METRICS", "accepts", "as_distance_threshold", "cosine_matrix", "distance", "from_cosine", "is_similarity", "similarity", "unit"]
+__all__ = [
+    "METRICS",
+    "RAW",
+    "accepts",
+    "as_distance_threshold",
+    "chi2_matrix",
+    "cosine_matrix",
+    "distance",
+    "from_cosine",
+    "is_similarity",
+    "similarity",
+    "unit",
+]
 
-METRICS: tuple[Metric, ...] = ("cosine", "euclidean", "euclidean_l2", "angular")
+METRICS: tuple[Metric, ...] = ("cosine", "euclidean", "euclidean_l2", "angular", "chi2")
+RAW: tuple[Metric, ...] = ("euclidean", "chi2")
+"""Metrics of raw vectors: they do not follow from the cosine."""
 
 
 def is_similarity(kind: str) -> bool:
@@ -60,8 +74,12 @@ def distance(a: ArrayLike, b: ArrayLike, metric: Metric = "cosine") -> float:
     """Distance of two vectors (D,), never negative, lower is closer.
 
     cosine: 1 − cos, in [0, 2]. euclidean: length of the difference of the raw vectors. euclidean_l2: the same on unit vectors,
-    √(2 (1 − cos)), in [0, 2]. angular: angle / π, in [0, 1].
+    √(2 (1 − cos)), in [0, 2]. angular: angle / π, in [0, 1]. chi2: 2 Σ (a − b)² / (a + b) of histograms, a place where both are 0 counting
+    nothing (twice Ahonen's χ²: the scale of OpenCV's recognizer); vectors with negative numbers are refused.
     """
+    if metric == "chi2":
+        x, y = _vectors(a, b)
+        return float(chi2_matrix(x[None], y[None])[0, 0])
     if metric == "euclidean":
         x, y = _vectors(a, b)
         return float(np.linalg.norm(x - y))
@@ -69,7 +87,7 @@ def distance(a: ArrayLike, b: ArrayLike, metric: Metric = "cosine") -> float:
 
 
 def from_cosine(cosine: float, metric: Metric) -> float:
-    """The distance in `metric` that belongs to a cosine; euclidean (of raw vectors) has none and is refused."""
+    """The distance in `metric` that belongs to a cosine; euclidean and chi2 (of raw vectors) have none and are refused."""
     cosine = max(-1.0, min(1.0, cosine))
     if metric == "cosine":
         return 1.0 - cosine
@@ -88,6 +106,20 @@ def cosine_matrix(a: ArrayLike, b: ArrayLike) -> NDArray[np.float32]:
     """Cosines (M, N) between the rows of a (M, D) and b (N, D)."""
     product: NDArray[np.float32] = unit(a) @ unit(b).T
     return np.clip(product, -1.0, 1.0)
+
+
+def chi2_matrix(a: ArrayLike, b: ArrayLike) -> NDArray[np.float64]:
+    """Chi-square distances (M, N) between histograms, the rows of a (M, D) and b (N, D): 2 Σ (a − b)² / (a + b)."""
+    x, y = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
+    if x.ndim != 2 or y.ndim != 2 or x.shape[1] != y.shape[1]:
+        raise InputError(f"histograms of one length are compared, got the shapes {x.shape} and {y.shape}")
+    if not (np.isfinite(x).all() and np.isfinite(y).all()) or (x < 0).any() or (y < 0).any():
+        raise InputError("chi2 compares histograms: numbers that are finite and not negative; take cosine for the vectors of a network")
+    found = np.empty((len(x), len(y)))
+    for index, row in enumerate(x):
+        total = row + y
+        found[index] = 2 * (np.square(row - y) / np.where(total > 0, total, 1)).sum(axis=1)
+    return found
 
 
 def as_distance_threshold(value: float, kind: str, metric: Metric) -> float:

@@ -1,6 +1,6 @@
 """A verification step by step, as a teacher shows it: detect, crop, rotate, network input, vectors, decision.
 
-Each step is one public function (`Pipeline.detect` and `select`, `align.square`, `image.warp`, `Pipeline.crop`, `embed_crops`, `similarity.distance`,
+Each step is one public function (`Pipeline.detect` and `select`, `align.square`, `image.warp`, `Pipeline.crop`, `embed_faces`, `similarity.distance`,
 `draw`), called by hand; the distance that comes out is `verify`'s to 1e-6 (tested). Only "input" feeds the network: "crop" and "rotate" show to the
 eye what its one similarity transform does at once.
 """
@@ -114,7 +114,7 @@ def explain(a: Any, b: Any, spec: PipelineSpec | None = None, *, review: float |
     pipeline = get_pipeline(spec, **options)
     decision = pipeline.decision(review)
     left, right = (_find(pipeline, source, image.describe(source)) for source in (a, b))
-    vectors = pipeline.embed_crops([found.input for found in (*left, *right)])
+    vectors = [vector for found in (*left, *right) for vector in pipeline.embed_faces([found.picture], [[found.face]])[0]]
     models = {**pipeline.models, "recipe": pipeline.recipe_id}
     results = []
     for (x, f1), (y, f2) in itertools.product(zip(left, vectors[: len(left)], strict=True), zip(right, vectors[len(left) :], strict=True)):
@@ -149,7 +149,7 @@ def decision_text(answer: Verification) -> str:
     sign = "≤" if similarity.accepts(answer.distance, answer.threshold) else ">"
     sure = "no error rate is attached: no calibration exists for this recipe"
     if answer.fmr is not None:
-        sure = f"false match rate {answer.fmr:g} at this score"
+        sure = f"false match rate {answer.fmr:.2g} at this score, probability of the same person {answer.probability:.4f} at prior 0.5"
     return (
         f"{word}: the {answer.metric} distance {answer.distance:.6f} {sign} the threshold {answer.threshold:.6f} (same means distance ≤ threshold)\n"
         f"the threshold comes from: {answer.threshold_source}\n"

@@ -51,7 +51,7 @@ FloatArray: TypeAlias = NDArray[np.float32]
 Box: TypeAlias = NDArray[np.float32]
 """(4,) float32: x1, y1, x2, y2."""
 Scheme: TypeAlias = Literal["arcface5", "dlib5", "ibug68", "mesh468"]
-Metric: TypeAlias = Literal["cosine", "euclidean", "euclidean_l2", "angular"]
+Metric: TypeAlias = Literal["cosine", "euclidean", "euclidean_l2", "angular", "chi2"]
 Select: TypeAlias = Literal["largest", "central", "all"]
 
 SCHEMES: Mapping[str, int] = {"arcface5": 5, "dlib5": 5, "ibug68": 68, "mesh468": 468}
@@ -284,7 +284,7 @@ class Verification:
         verified: True same, False different, None needs review (only where a review margin was asked for).
         similarity: cosine of the two vectors, higher = closer, whatever the metric.
         distance: distance in `metric`, lower = closer.
-        metric: cosine (1 − cos), euclidean, euclidean_l2 (on unit vectors), angular (angle / π).
+        metric: cosine (1 − cos), euclidean, euclidean_l2 (on unit vectors), angular (angle / π), chi2 (of histograms).
         threshold: largest distance, in `metric`, that still counts as same.
         threshold_source: where the threshold was measured.
         probability: of being the same person at prior 0.5, or None without a calibration.
@@ -309,20 +309,42 @@ class Verification:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Match:
-    """A candidate from a gallery."""
+    """A candidate from a gallery.
+
+    Attributes:
+        person: name of the person.
+        similarity: cosine, in [−1, 1].
+        sample: the picture that was closest, or "" for a template made of several.
+        person_id: key of the person; names may repeat.
+        probability: of being this person, or None without a calibration.
+    """
 
     person: str
     similarity: float
     sample: str
+    person_id: str = ""
+    probability: float | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Identification:
-    """Who a face is: `person` is None for a stranger."""
+    """Who a face is: `person` is None for a stranger.
+
+    Attributes:
+        face: the face.
+        person: name of the best candidate, if it is close enough.
+        candidates: the closest people, best first, strangers' too.
+        person_id: key of the person.
+        threshold: smallest similarity that names somebody.
+        threshold_source: where the threshold comes from.
+    """
 
     face: Face
     person: str | None
     candidates: tuple[Match, ...]
+    person_id: str | None = None
+    threshold: float | None = None
+    threshold_source: str = ""
 
 
 def to_dict(value: Any) -> Any:

@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from . import similarity
+from .calibration import Calibration
 from .cards import Card
 from .errors import ConfigError
 from .types import Embedding, FaceResult, Metric, Verification
 
-__all__ = ["Decision", "compare", "resolve_threshold"]
+__all__ = ["Decision", "compare", "resolve_threshold", "threshold_for_fmr"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,12 +23,16 @@ class Decision:
         threshold: largest distance that counts as same, in `metric`.
         source: where the threshold comes from.
         review: half-width of the band about the threshold that is answered `verified=None`; None = always decide.
+        calibration: what gives a score its probability and false match rate; None = neither is known.
+        prior: probability of the same person before the pictures were seen.
     """
 
     metric: Metric
     threshold: float
     source: str
     review: float | None = None
+    calibration: Calibration | None = None
+    prior: float = 0.5
 
     def __post_init__(self) -> None:
         if self.metric not in similarity.METRICS:
@@ -36,6 +41,8 @@ class Decision:
             raise ConfigError(f"a threshold is a distance of 0 or more, got {self.threshold}")
         if self.review is not None and not 0 <= self.review < float("inf"):
             raise ConfigError(f"the review margin must be 0 or more, got {self.review}")
+        if not 0 < self.prior < 1:
+            raise ConfigError(f"a prior probability lies between 0 and 1, got {self.prior}")
 
     def decide(self, distance: float) -> bool | None:
         """True same, False different, None inside the review band."""
@@ -67,6 +74,23 @@ def resolve_threshold(card: Card, metric: Metric, given: float | None = None, re
     )
 
 
+def threshold_for_fmr(calibration: Calibration | None, fmr: float, metric: Metric, recipe: str, review: float | None = None) -> Decision:
+    """The threshold that was measured for a false match rate.
+
+    Raises:
+        ConfigError: no calibration for the recipe, or for raw euclidean distances.
+        InputError: a rate that the calibration cannot carry.
+    """
+    if calibration is None:
+        why = "raw euclidean distances have none" if metric == "euclidean" else f"none was measured for this recipe ({recipe})"
+        raise ConfigError(
+            f"fmr={fmr:g} needs a calibration, and {why}; measure one (faceworks evaluate calibrate DIR --keep), use "
+            "a recipe that has one (the default pipeline), or give a threshold"
+        )
+    distance = similarity.from_cosine(calibration.threshold_at(fmr), metric)
+    return Decision(metric, distance, calibration.source(fmr), review)
+
+
 def compare(
     a: FaceResult, b: FaceResult, decision: Decision, models: Mapping[str, str] | None = None, timings: Mapping[str, float] | None = None
 ) -> Verification:
@@ -78,15 +102,16 @@ def compare(
     x, y = _vector(a), _vector(b)
     x.require_same_model(y)
     distance = similarity.distance(x.vector, y.vector, decision.metric)
+    cosine, known = similarity.similarity(x.vector, y.vector), decision.calibration
     return Verification(
         verified=decision.decide(distance),
-        similarity=similarity.similarity(x.vector, y.vector),
+        similarity=cosine,
         distance=distance,
         metric=decision.metric,
         threshold=decision.threshold,
         threshold_source=decision.source,
-        probability=None,
-        fmr=None,
+        probability=None if known is None else known.probability(cosine, decision.prior),
+        fmr=None if known is None else known.fmr_at(cosine),
         faces=(a.face, b.face),
         models=dict(models or {}),
         timings=dict(timings or {}),

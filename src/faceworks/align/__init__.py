@@ -17,7 +17,7 @@ Every crop keeps its (2, 3) matrix from picture to crop, so that anything found 
 
 from __future__ import annotations
 
-from .cropping import crop, matrix_for, needs_scheme, schemes, square, template_points
+from .cropping import crop, matrix_for, mirror, needs_scheme, schemes, shifted, square, template_points
 from .frontal import Frontal, Pose, fit_pose, frontalize
 from .templates import EYES, TEMPLATES, eye_centers
 
@@ -31,8 +31,10 @@ __all__ = [
     "fit_pose",
     "frontalize",
     "matrix_for",
+    "mirror",
     "needs_scheme",
     "schemes",
+    "shifted",
     "square",
     "template_points",
 ]

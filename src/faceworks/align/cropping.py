@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import numpy as np
@@ -13,7 +14,7 @@ from ..types import Crop, Face, ImageArray
 from . import chips, frontal
 from .templates import EYES, TEMPLATES, eye_centers
 
-__all__ = ["crop", "matrix_for", "needs_scheme", "schemes", "square", "template_points"]
+__all__ = ["crop", "matrix_for", "mirror", "needs_scheme", "schemes", "shifted", "square", "template_points"]
 
 _KINDS = "dlib-N:P, dlib-chip, eyes:K, facealigner:X,Y, square:K, box:K, whole, none, frontalize"
 
@@ -185,3 +186,17 @@ def crop(
 def square(picture: ImageArray, face: Face, factor: float = 1.0, size: int = 224) -> Crop:
     """The square about the box center with `factor` times its longer side, `size` x `size`, outside the picture black: nothing is flattened."""
     return crop(picture, face, f"square:{factor:g}", (size, size))
+
+
+def mirror(item: Crop) -> Crop:
+    """The crop seen in a mirror; its matrix still maps the picture to it."""
+    across = np.array([[-1.0, 0.0, item.pixels.shape[1] - 1.0], [0.0, 1.0, 0.0]])
+    return Crop(np.ascontiguousarray(item.pixels[:, ::-1]), geometry.compose(across, item.matrix), item.template)
+
+
+def shifted(face: Face, x: float, y: float) -> Face:
+    """The face with box and points moved by fractions of the box's longer side: its crop is another, as if the detector had erred by so much."""
+    side = max(face.width, face.height)
+    step = np.array([x * side, y * side], np.float32)
+    points = None if face.landmarks is None else dataclasses.replace(face.landmarks, points=face.landmarks.points + step)
+    return dataclasses.replace(face, box=face.box + np.tile(step, 2), landmarks=points)

@@ -37,7 +37,7 @@ __all__ = ["SUFFIXES", "Item", "expand", "map_images", "task_id"]
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".heic", ".heif", ".avif"})
 """What `expand` takes for a picture in a folder."""
-NO_EFFECT = frozenset({"device", "threads", "threshold"})
+NO_EFFECT = frozenset({"device", "threads", "threshold", "fmr", "calibration"})
 """Options of a spec that leave a picture's result as it is."""
 
 

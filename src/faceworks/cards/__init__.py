@@ -24,7 +24,9 @@ __all__ = [
     "Published",
     "Threshold",
     "check_license",
+    "commercial",
     "get",
+    "members",
     "names",
     "options",
     "parse",
@@ -95,9 +97,36 @@ def get(name: str, task: str | None = None) -> Card:
     return _load(path, path.stat().st_mtime_ns)
 
 
+def members(card: Card) -> tuple[Card, ...]:
+    """The cards whose files and inputs a model consists of: its parts' for a fusion, else the card itself.
+
+    Raises:
+        UnknownModel: a part names no model of the same task.
+        CardError: a part is a fusion itself.
+    """
+    if not card.part:
+        return (card,)
+    found = tuple(get(part.model, card.task) for part in card.part)
+    for member in found:
+        if member.part:
+            raise CardError(f"card {card.name}: its part {member.name} is a fusion itself; name that card's parts with their weights instead")
+    return found
+
+
+def commercial(card: Card) -> bool:
+    """Whether the card and all its parts allow commercial use."""
+    return card.license.commercial_use and all(member.license.commercial_use for member in members(card))
+
+
 def check_license(card: Card, policy: str | None = None) -> None:
-    """Raise `LicenseRefused` when the policy ("any" or "commercial"; default: the setting) excludes the card's weights."""
+    """Raise `LicenseRefused` when the policy ("any" or "commercial"; default: the setting) excludes the weights of the card or of one of its parts."""
     policy = policy or settings.current().license
+    if policy == "commercial" and card.part and card.license.commercial_use:
+        for member in members(card):
+            try:
+                check_license(member, policy)
+            except LicenseRefused as error:
+                raise LicenseRefused(f"{card.name} cannot be used, because of its part {error}") from error
     if policy == "commercial" and not card.license.commercial_use:
         raise LicenseRefused(
             f"{card.name}: its weights are {card.license.weights!r}, which --license commercial refuses; "

@@ -133,7 +133,8 @@ class Published:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A member of a fusion card (`adapter = "concat"`)."""
+    """A member of a fusion card (`adapter = "concat"`): the card of an embedder, its share in the cosine (shares are divided by their sum), and whether
+    the mirrored crop is added to its vector."""
 
     model: str
     weight: float
@@ -273,6 +274,10 @@ def _check(card: Card, where: str) -> None:
         raise CardError(f"{where}: commercial_use = true contradicts license.weights = {card.license.weights!r}")
     if not card.file and not card.part and card.license.weights != "none":
         raise CardError(f'{where}: a model needs at least one [[file]] or [[part]]; one that is pure code says license.weights = "none"')
+    if card.part and (card.file or card.input):
+        raise CardError(f"{where}: a fusion has no [[file]] and no [[input]] of its own: its parts' cards say them")
+    if any(part.weight <= 0 for part in card.part):
+        raise CardError(f"{where}: the weight of a part must be positive")
     roles = [item.role for item in card.file]
     if len(set(roles)) != len(roles):
         raise CardError(f"{where}: two files have the same role")

@@ -1,7 +1,8 @@
-"""faceworks models list | show | pull | verify | where"""
+"""faceworks models list | show | pull | verify | where | add"""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -20,7 +21,7 @@ ORDER = ("ready", "pull", "manual")
 WORDS = {"ready": "ready", "pull": "to fetch", "manual": "by hand"}
 
 
-@click.group(short_help="The model catalog: list, show, pull, verify, where.")
+@click.group(short_help="The model catalog: list, show, pull, verify, where, add.")
 @debug
 def models() -> None:
     """The model catalog: every model with its license, source and checksum.
@@ -30,10 +31,10 @@ def models() -> None:
 
 
 def status(card: Card) -> str:
-    """The worst status of a card's files; a model that is pure code is ready."""
-    from .. import assets
+    """The worst status of the files of a card and its parts; a model that is pure code is ready."""
+    from .. import assets, cards
 
-    return max((assets.status(file) for file in card.file), key=ORDER.index, default="ready")
+    return max((assets.status(file) for member in cards.members(card) for file in member.file), key=ORDER.index, default="ready")
 
 
 def defaults() -> tuple[str, ...]:
@@ -67,7 +68,7 @@ def list_(task: str | None, license_: str, as_json: bool, quiet: bool) -> int:
 
     usual = defaults()
     found = [cards.get(name) for name in cards.names(task) if task or cards.get(name).task != "data"]
-    rows = [entry(card, usual) for card in found if license_ == "any" or card.license.commercial_use]
+    rows = [entry(card, usual) for card in found if license_ == "any" or cards.commercial(card)]
     rows.sort(key=lambda row: (ORDER.index(row["status"]), cards.TASKS.index(row["task"]), row["name"]))
     if as_json:
         print_json(rows)
@@ -121,6 +122,8 @@ def show(name: str, as_json: bool) -> int:
     for view in card.input:
         size = "x".join(str(side) for side in view.size) or "any size"
         rows.append((f"input {view.role}", f"{view.crop}, {size}, {view.color} {view.layout}, mean {list(view.mean)}, std {list(view.std)}"))
+    for part in card.part:
+        rows.append(("part", f"{part.model}, share {part.weight:g}" + ", with its mirrored crop" * part.flip))
     rows += [("threshold", f"{item.metric} {item.kind} {item.value:g}, from: {item.source}") for item in card.threshold]
     rows += [("published", f"{item.dataset}, {item.metric}: {item.value:g} ({item.source})") for item in card.published]
     rows += [("notes", card.notes)] * bool(card.notes) + [("credits", card.attribution.strip())] * bool(card.attribution)
@@ -144,7 +147,8 @@ def pull(names: tuple[str, ...], all_default: bool, license_: str | None, quiet:
     chosen = [cards.get(name) for name in wanted]
     for card in chosen:
         cards.check_license(card, license_)
-    for card in chosen:
+    for name in dict.fromkeys(member.name for card in chosen for member in cards.members(card)):
+        card = cards.get(name)
         paths = assets.fetch_all(card.file, progress=not quiet)
         for file, path in zip(card.file, paths, strict=True):
             if file.convert:
@@ -170,8 +174,9 @@ def verify_(names: tuple[str, ...], as_json: bool, quiet: bool) -> int:
     from ..errors import ChecksumMismatch
 
     rows = []
-    for card in [cards.get(name) for name in names or cards.names()]:
-        for file in card.file:
+    wanted = dict.fromkeys(member.name for name in names or cards.names() for member in cards.members(cards.get(name)))
+    for card in map(cards.get, wanted):
+        for file in card.file:  # a fusion's parts are cards of their own
             if assets.status(file) == "ready":
                 rows.append({"name": card.name, "role": file.role, "result": "ok" if assets.verify(file) else "damaged"})
             elif names:
@@ -214,10 +219,34 @@ def where(names: tuple[str, ...], as_json: bool) -> int:
                 [("cache", str(active.cache)), ("mirrors", mirrors), ("your cards", str(cards.user_folder())), ("offline", str(active.offline))]
             )
         return 0
-    found = [(name, file.role, assets.locate(file)) for name in names for file in cards.get(name).file]
+    found = [(card.name, file.role, assets.locate(file)) for name in names for card in cards.members(cards.get(name)) for file in card.file]
     if as_json:
         print_json([{"name": name, "role": role, "path": None if path is None else str(path)} for name, role, path in found])
     else:
         for name, role, path in found:
             click.echo(f"{name}\t{role}\t{path or 'not here; run: faceworks models pull ' + name}")
+    return 0
+
+
+@models.command(short_help="Register a checkpoint of your own.")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--like", required=True, metavar="NAME", help="The card whose preprocessing, converter and outputs hold for the file.")
+@click.option("--name", metavar="NAME", help="What it shall be called. Default: the card's name and the file's.")
+@json_option
+@quiet_option
+@debug
+def add(file: Path, like: str, name: str | None, as_json: bool, quiet: bool) -> int:
+    """Register a checkpoint of your own: FILE is copied into the cache, converted and opened as the card NAME says, and gets a card beside your others.
+
+    The new card has no threshold and no published figures, since they were measured with other weights, and its license is unknown: edit it.
+    """
+    from ..runtime.adding import add_model
+
+    card = add_model(file, like, name)
+    if as_json:
+        print_json({"name": card.name, "task": card.task, "like": like, "card": card.path, "sha256": card.file[0].sha256})
+    elif quiet:
+        click.echo(card.name)
+    else:
+        click.echo(f"{card.name}\t{card.task}\t{card.path}")
     return 0

@@ -25,8 +25,9 @@ __all__ = [
 ]
 
 F = TypeVar("F", bound=Callable[..., Any])
-METRICS = ("cosine", "euclidean", "euclidean_l2", "angular")  # equal to similarity.METRICS (tested); named here so that --help imports no NumPy
-SPEC_OPTIONS = ("detector", "embedder", "align", "select", "on_no_face", "metric", "threshold", "min_score", "flip", "device", "threads")
+METRICS = ("cosine", "euclidean", "euclidean_l2", "angular", "chi2")  # equal to similarity.METRICS (tested); here so that --help imports no NumPy
+SPEC_OPTIONS = ("detector", "embedder", "align", "select", "on_no_face", "metric", "threshold", "min_score", "flip", "crops", "device", "threads", "fmr",
+                "calibration", "landmarker", "retry")  # fmt: skip
 
 
 def _apply(*decorators: Callable[[Any], Any]) -> Callable[[F], F]:
@@ -74,16 +75,28 @@ detector_options = _apply(
         type=click.Choice(["raise", "empty", "whole"]),
         help="A picture without a face: an error, no result, or the whole picture taken for a face.",
     ),
+    click.option(
+        "--retry",
+        metavar="STEPS",
+        callback=lambda ctx, _, value: tuple(value.split(",")) if value else None,
+        help="Where no face is found, try in this order: pad,rotate90,rotate180,rotate270,tile,larger.",
+    ),
     device_options,
 )
 embedder_options = _apply(
     click.option("--embedder", metavar="NAME", help="Embedder (see `faceworks models list --task embed`)."),
     click.option("--align", metavar="HOW", help="similarity5 (the embedder's own crop), none (whole picture), or a crop such as square:1.3."),
+    click.option("--landmarker", metavar="NAME", help="Who gives the points that the crop needs, where the detector does not."),
     click.option("--flip", is_flag=True, default=None, help="Embed the mirrored crop too and add both vectors."),
+    click.option("--crops", type=click.IntRange(1, 5), help="1, or 5: embed four slightly shifted crops too and add the vectors."),
 )
 decision_options = _apply(
     click.option("--metric", type=click.Choice(METRICS), help="Distance that is compared with the threshold."),
     click.option("--threshold", type=float, metavar="T", help="Largest distance that counts as same, in the metric. Default: the model card's."),
+    click.option(
+        "--fmr", type=float, metavar="RATE", help="Take the threshold that was measured for this false match rate (1e-4), instead of --threshold."
+    ),
+    click.option("--calibration", metavar="FILE", help="A calibration of this recipe. Default: the user's folder, then the packaged ones."),
 )
 
 

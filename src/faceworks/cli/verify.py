@@ -86,12 +86,15 @@ def facts(a: str, b: str, answer: Verification, spec: PipelineSpec) -> list[tupl
         card = cards.get(getattr(spec, role))
         commercial = "commercial use allowed" if card.license.commercial_use else "no commercial use"
         lines.append((role, f"{card.name}   weights: {card.license.weights}, {commercial}"))
-    sure = "no error rate is attached: no calibration exists for this recipe, only a threshold that others measured"
-    if answer.fmr is not None:
-        sure = f"false match rate {answer.fmr:g} at this score"
-    if answer.probability is not None:
-        sure += f"; probability of the same person {answer.probability:.4f} at prior 0.5"
-    lines.append(("how sure", sure))
+    if answer.fmr is None or answer.probability is None:
+        lines.append(("how sure", "no error rate is attached: no calibration exists for this recipe, only a threshold that others measured"))
+    else:
+        from ..api import get_pipeline
+
+        known = get_pipeline(spec).calibration
+        on = f" ({known.dataset}, {known.date[:10]}; other people and cameras differ)" if known else ""
+        lines.append(("how sure", f"probability of the same person {answer.probability:.4f} if both answers were equally likely before"))
+        lines.append(("", f"{answer.fmr:.1e} of comparisons of different people score this high{on}"))
     for letter, source, face in zip("AB", (a, b), answer.faces, strict=True):
         lines.append((f"picture {letter}", f"{source}   face at {box_text(face)}, score {face.score:.2f}"))
     return lines

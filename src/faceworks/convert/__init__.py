@@ -34,6 +34,7 @@ CONVERTERS = {
     "dlib_resnet": Converter("faceworks.convert.dlib:resnet", 1),
     "dlib_shape": Converter("faceworks.convert.dlib_shape:shape_predictor", 1, ".npz"),
     "fold": Converter("faceworks.convert.fold:fold", 2),
+    "keras_h5": Converter("faceworks.convert.keras_h5:keras_h5", 1),
     "mtcnn": Converter("faceworks.convert.mtcnn:mtcnn", 2),
     "torch_state": Converter("faceworks.convert.torch_state:torch_state", 1),
 }

@@ -1,4 +1,4 @@
-"""Embedders: crops in, vectors out. `onnx.py` serves every ONNX network; its card says how to feed it."""
+"""Embedders: crops in, vectors out. `onnx.py` serves every ONNX network, `concat.py` a fusion of several; the card says how to feed them."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from ..types import FloatArray, View
 __all__ = ["ADAPTERS", "Embedder", "load_embedder"]
 
 ADAPTERS = {
+    "concat": "faceworks.embed.concat:Concat",
+    "lbph": "faceworks.embed.lbph:Lbph",
     "onnx": "faceworks.embed.onnx:OnnxEmbedder",
 }
 

@@ -1,122 +1,36 @@
-"""Run a protocol: embed what it names, compare, and write a report that says how it was made."""
+"""Run a protocol over pairs: embed what it names, compare, and write a report that says how it was made."""
 
 from __future__ import annotations
 
-import csv
 import datetime
-import importlib.metadata
-import io
 import json
-import os
-import platform
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import cards, settings, similarity
+from .. import settings, similarity
 from ..errors import ConfigError, InputError
 from ..types import FloatArray, to_dict
-from . import metrics
-from .metrics import OperatingPoint
+from .calibrate import reliability
+from .document import write_document
+from .groups import GroupReport, group_rates
+from .pages import pair_report
 from .protocols import PairList, k_fold
-from .vectors import embed_pictures
+from .provenance import models_of, software, write_whole
+from .rates import cllr
+from .report import Accuracy, Calibrated, Failures, Report, StockThreshold, scores_table, short, worst_pairs
+from .summary import Summary, accuracy_interval, summarize
+from .vectors import Embedded, embed_pictures
 
 if TYPE_CHECKING:
     from ..pipeline import Pipeline, PipelineSpec
+    from .tasks import Task
 
-__all__ = ["Accuracy", "Failures", "Report", "StockThreshold", "evaluate_pairs"]
-
-RATES = (1e-2, 1e-3)
-"""False match rates at which the report gives the TAR."""
-
-
-@dataclass(frozen=True, slots=True)
-class Accuracy:
-    """Ten-fold accuracy over all pairs, a pair with an undetected face being wrong. `thresholds` are scores (higher = closer), one for each fold."""
-
-    mean: float
-    stderr: float
-    folds: tuple[float, ...]
-    thresholds: tuple[float, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class StockThreshold:
-    """Accuracy over all pairs at the threshold that `verify` would use; `threshold` is the largest accepted distance in `metric`."""
-
-    accuracy: float
-    threshold: float
-    metric: str
-    source: str
-
-
-@dataclass(frozen=True, slots=True)
-class Failures:
-    """Pictures without a found face (or unreadable, `errors` then says why), and the pairs that they spoil."""
-
-    pictures: int
-    pairs: int
-    files: tuple[str, ...]
-    errors: Mapping[str, str]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Report:
-    """What came out, and from what. Everything but the arrays stands in `report.json`, the arrays in `scores.csv`.
-
-    Attributes:
-        dataset: name given by the user.
-        protocol, pairs_file, pairs_sha256: which comparisons.
-        accuracy: over folds, see `protocols.k_fold`.
-        stock: accuracy at the card's (or the given) threshold, None where there is none.
-        auc, eer: over completed pairs; None where a class is empty.
-        tar_at_fmr: FMR as text ("0.001") -> operating point over completed pairs.
-        failures_to_detect: never dropped, see `accuracy`.
-        counts: pairs, genuine, impostor, people, pictures, embedded (now; the others came from the store).
-        score: what a score is ("cosine", or "-euclidean").
-        options, recipe, models: how vectors were made; models holds name, file hashes and weight license for each role.
-        software: versions.
-        date: UTC, ISO 8601. seconds: wall time.
-        scores: (N,) float64, higher = closer, NaN where undetected.
-        labels, undetected, correct: (N,) bool; `correct` by the folds' thresholds, for paired tests (`metrics.mcnemar`).
-    """
-
-    dataset: str
-    protocol: str
-    pairs_file: str
-    pairs_sha256: str
-    accuracy: Accuracy
-    stock: StockThreshold | None
-    auc: float | None
-    eer: float | None
-    tar_at_fmr: Mapping[str, OperatingPoint]
-    failures_to_detect: Failures
-    counts: Mapping[str, int]
-    score: str
-    options: Mapping[str, Any]
-    recipe: str
-    models: Mapping[str, Any]
-    software: Mapping[str, str]
-    date: str
-    seconds: float
-    scores: NDArray[np.float64]
-    labels: NDArray[np.bool_]
-    undetected: NDArray[np.bool_]
-    correct: NDArray[np.bool_]
-
-    def to_dict(self) -> dict[str, Any]:
-        """The content of `report.json`: plain JSON types, an infinite threshold as null."""
-        whole: dict[str, Any] = to_dict(self)
-        for name in ("scores", "labels", "undetected", "correct"):
-            del whole[name]
-        for point in whole["tar_at_fmr"].values():
-            point["threshold"] = point["threshold"] if np.isfinite(point["threshold"]) else None
-        return {"schema": 1} | whole
+__all__ = ["compare_pairs", "evaluate_pairs", "side_vectors"]
 
 
 def evaluate_pairs(
@@ -129,6 +43,11 @@ def evaluate_pairs(
     workers: int | None = None,
     batch_size: int = 8,
     progress: bool = True,
+    task: Task | None = None,
+    fallback: Task | None = None,
+    fmrs: Sequence[float] | None = None,
+    groups: Mapping[str, Mapping[str, str]] | None = None,
+    pictures: bool = False,
 ) -> Report:
     """Verify all pairs of a list.
 
@@ -138,13 +57,17 @@ def evaluate_pairs(
     Args:
         pairs: the comparisons, in at least two folds.
         spec: default `PipelineSpec(select="central")`, LFW's rule; a spec that is given is taken as it is.
-        out: folder for `report.json`, `scores.csv` and `vectors/`; nothing is reported to disk without it.
+        out: folder for `report.json`, `report.md`, `report.html`, `scores.csv` and `vectors/`; nothing is reported to disk without it.
         dataset: its name and variant, as it shall stand in the report ("LFW View 2, deep-funneled").
         executor, workers, batch_size, progress: see `batch.map_images`.
+        task: what is done to each picture instead of the spec's pipeline; fallback: where that finds no face (`tasks`).
+        fmrs: false match rates to report; one that the pairs cannot carry is refused. Default: those that they can.
+        groups: column -> (picture or person -> group); error rates are given for each.
+        pictures: put the worst pairs' pictures into `report.html`; otherwise they stand by name alone.
 
     Raises:
         ConfigError: `select="all"`.
-        InputError: fewer than two folds.
+        InputError: fewer than two folds; a rate that the pairs cannot carry.
     """
     from ..pipeline import Pipeline, PipelineSpec
 
@@ -154,16 +77,16 @@ def evaluate_pairs(
         raise InputError("a threshold is chosen on the other folds: the pair list needs at least two folds")
     folder = Path(out) if out is not None else None
     store = (folder or settings.current().cache) / "vectors"
-    found = embed_pictures(pairs.pictures, spec, store, executor=executor, workers=workers, batch_size=batch_size, progress=progress)
-
-    labels = pairs.labels
-    sides = [(found.vectors[pair.first], found.vectors[pair.second]) for pair in pairs.pairs]
-    undetected = np.array([a is None or b is None for a, b in sides])
-    scores = np.array([np.nan if a is None or b is None else _score(a, b, spec) for a, b in sides])
+    found = embed_pictures(
+        pairs.pictures, spec, store,
+        executor=executor, workers=workers, batch_size=batch_size, progress=progress, task=task, fallback=fallback,
+    )  # fmt: skip
+    scores, undetected = compare_pairs(pairs, side_vectors(pairs, found.vectors), spec)
+    labels, judged = pairs.labels, pairs.folds != 0
     folds = k_fold(scores, labels, pairs.folds, undetected)
-    completed = metrics.counts(scores[~undetected], labels[~undetected])
-    both = bool(completed.genuine and completed.impostors)
-    missed = tuple(str(picture) for picture, vector in found.vectors.items() if vector is None)
+    people = [pair.people for pair in pairs.pairs]
+    summary = summarize(scores[judged], labels[judged], [p for p, keep in zip(people, judged, strict=True) if keep], undetected[judged], fmrs)
+    typical = float(np.mean(folds.thresholds))
     pipeline = Pipeline(spec)
     for array in (labels, undetected, scores):
         array.setflags(write=False)
@@ -172,41 +95,76 @@ def evaluate_pairs(
         protocol=pairs.protocol,
         pairs_file=pairs.source,
         pairs_sha256=pairs.sha256,
-        accuracy=Accuracy(folds.mean, folds.stderr, tuple(folds.accuracies.tolist()), tuple(folds.thresholds.tolist())),
+        accuracy=Accuracy(
+            folds.mean,
+            folds.stderr,
+            tuple(folds.accuracies.tolist()),
+            tuple(folds.thresholds.tolist()),
+            accuracy_interval(folds.correct[judged], [p for p, keep in zip(people, judged, strict=True) if keep]),
+        ),
         stock=_stock(pipeline, scores, labels, undetected),
-        auc=metrics.auc(completed) if both else None,
-        eer=metrics.eer(completed) if both else None,
-        tar_at_fmr={f"{rate:g}": metrics.tar_at_fmr(completed, fmr=rate) for rate in RATES} if both else {},
-        failures_to_detect=Failures(len(missed), folds.failures, missed, {str(path): str(error) for path, error in found.errors.items()}),
-        counts={
-            "pairs": len(pairs),
-            "genuine": int(labels.sum()),
-            "impostor": int((~labels).sum()),
-            "people": len({person for pair in pairs.pairs for person in pair.people}),
-            "pictures": len(pairs.pictures),
-            "embedded": found.computed,
-        },
-        score="-euclidean" if spec.metric == "euclidean" else "cosine",
-        options=to_dict(spec),
+        summary=summary,
+        failures_to_detect=_failures(found, folds.failures),
+        counts=_counts(pairs, found),
+        score=f"-{spec.metric}" if spec.metric in similarity.RAW else "cosine",
+        options=to_dict(spec) | ({} if task is None else {"task": task.identity}) | ({} if fallback is None else {"fallback": fallback.identity}),
         recipe=pipeline.recipe_id,
-        models=_models(spec),
-        software=_software(),
+        models=models_of(spec),
+        software=software(),
         date=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         seconds=round(time.perf_counter() - start, 3),
+        worst=worst_pairs(pairs, scores, typical),
+        groups=_groups(groups or {}, pairs, scores, summary, typical),
+        calibrated=_calibrated(pipeline, scores, labels, task),
         scores=scores,
         labels=labels,
         undetected=undetected,
         correct=folds.correct,
     )
     if folder is not None:
-        _write(folder / "scores.csv", _table(pairs, report))
-        _write(folder / "report.json", json.dumps(report.to_dict(), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+        write_whole(folder / "scores.csv", scores_table(pairs, report))
+        write_whole(folder / "report.json", json.dumps(report.to_dict(), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+        write_document(pair_report(report.to_dict(), _faces(pairs, report) if pictures else None), folder)
     return report
 
 
+def side_vectors(pairs: PairList, vectors: Mapping[Path, FloatArray | None]) -> dict[Path, FloatArray | None]:
+    """Vectors of pictures, and of templates: the mean of the unit vectors of the members in which a face was found."""
+    found = dict(vectors)
+    for name, members in pairs.members.items():
+        kept = [similarity.unit(vector) for member in members if (vector := vectors.get(member)) is not None]
+        found[name] = np.mean(kept, axis=0, dtype=np.float32) if kept else None
+    return found
+
+
+def compare_pairs(pairs: PairList, vectors: Mapping[Path, FloatArray | None], spec: PipelineSpec) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """(scores (N,), undetected (N,)): higher = closer, NaN where a side has no vector."""
+    sides = [(vectors[pair.first], vectors[pair.second]) for pair in pairs.pairs]
+    undetected = np.array([a is None or b is None for a, b in sides])
+    return np.array([np.nan if a is None or b is None else _score(a, b, spec) for a, b in sides]), undetected
+
+
 def _score(a: FloatArray, b: FloatArray, spec: PipelineSpec) -> float:
-    """Higher = closer. Every metric but euclidean is a function of the cosine, so they share its ranking."""
-    return -similarity.distance(a, b, "euclidean") if spec.metric == "euclidean" else similarity.similarity(a, b)
+    """Higher = closer. Every metric but those of raw vectors is a function of the cosine, so they share its ranking."""
+    return -similarity.distance(a, b, spec.metric) if spec.metric in similarity.RAW else similarity.similarity(a, b)
+
+
+def _counts(pairs: PairList, found: Embedded) -> dict[str, int]:
+    labels = pairs.labels
+    people = len({person for pair in pairs.pairs for person in pair.people})
+    return {
+        "pairs": len(pairs),
+        "genuine": int(labels.sum()),
+        "impostor": int((~labels).sum()),
+        "people": people,
+        "pictures": len(pairs.pictures),
+        "embedded": found.computed,
+    }
+
+
+def _failures(found: Embedded, spoiled: int) -> Failures:
+    missed = tuple(str(picture) for picture, vector in found.vectors.items() if vector is None)
+    return Failures(len(missed), spoiled, missed, {str(path): str(error) for path, error in found.errors.items()}, len(found.fallbacks))
 
 
 def _stock(pipeline: Pipeline, scores: NDArray[np.float64], labels: NDArray[np.bool_], undetected: NDArray[np.bool_]) -> StockThreshold | None:
@@ -216,44 +174,45 @@ def _stock(pipeline: Pipeline, scores: NDArray[np.float64], labels: NDArray[np.b
     except ConfigError:
         return None
     metric = pipeline.spec.metric
-    distances = [0.0 if np.isnan(score) else -score if metric == "euclidean" else similarity.from_cosine(score, metric) for score in scores.tolist()]
+    distances = [
+        0.0 if np.isnan(score) else -score if metric in similarity.RAW else similarity.from_cosine(score, metric) for score in scores.tolist()
+    ]
     accepted = np.array([similarity.accepts(distance, decision.threshold) for distance in distances])
     return StockThreshold(float(((accepted == labels) & ~undetected).mean()), decision.threshold, metric, decision.source)
 
 
-def _models(spec: PipelineSpec) -> dict[str, Any]:
-    found = {}
-    for role in ("detector", "embedder"):
-        card = cards.get(getattr(spec, role))
-        files = {item.role: item.sha256 or item.git_blob or item.pin for item in card.file}
-        found[role] = {"name": card.name, "files": files, "weights_license": card.license.weights}
-    return found
+def _calibrated(pipeline: Pipeline, scores: NDArray[np.float64], labels: NDArray[np.bool_], task: Task | None) -> Calibrated | None:
+    """The recipe's calibration on these pairs; only where both kinds are equally frequent is a probability at prior one half to be judged."""
+    known = pipeline.calibration if task is None else None
+    done = np.isfinite(scores)
+    if known is None or not labels[done].any() or labels[done].all():
+        return None
+    llr = np.array([known.llr(score) for score in scores[done].tolist()])
+    share = float(labels[done].mean())
+    rows = tuple(reliability(1 / (1 + np.exp(-llr)), labels[done])) if 0.4 <= share <= 0.6 else ()
+    return Calibrated(known.dataset, known.date, cllr(llr, labels[done]), rows)
 
 
-def _software() -> dict[str, str]:
-    versions = {"python": platform.python_version(), "platform": platform.platform()}
-    for name in ("faceworks", "numpy", "onnxruntime", "opencv-contrib-python-headless"):
-        try:
-            versions[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            versions[name] = "unknown"
-    return versions
+def _groups(
+    groups: Mapping[str, Mapping[str, str]], pairs: PairList, scores: NDArray[np.float64], summary: Summary, typical: float
+) -> tuple[GroupReport, ...]:  # fmt: skip
+    """Groups at the threshold of the smallest FMR that the pairs carry, or the folds' mean threshold."""
+    points = [point for point in summary.tar_at_fmr.values() if np.isfinite(point.threshold)]
+    threshold = min(points, key=lambda point: point.requested).threshold if points else typical
+    done = np.isfinite(scores)
+    chosen = [pair for pair, keep in zip(pairs.pairs, done, strict=True) if keep]
+    found = []
+    for column, of in groups.items():
+
+        def group(path: Path, person: str, of: Mapping[str, str] = of) -> str | None:
+            return next((of[key] for key in (str(path), short(path), path.name, path.stem, person) if key in of), None)
+
+        sides = [(group(pair.first, pair.people[0]), group(pair.second, pair.people[1])) for pair in chosen]
+        found.append(group_rates(scores[done], pairs.labels[done], sides, [pair.people for pair in chosen], threshold, column))
+    return tuple(found)
 
 
-def _table(pairs: PairList, report: Report) -> str:
-    """A row for each pair; an undetected one has no score."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["score", "label", "fold", "correct", "first", "second"])
-    rows = zip(report.scores.tolist(), report.labels.tolist(), pairs.folds.tolist(), report.correct.tolist(), pairs.pairs, strict=True)
-    for score, label, fold, correct, pair in rows:
-        writer.writerow(["" if np.isnan(score) else repr(score), int(label), fold, int(correct), pair.first, pair.second])
-    return text.getvalue()
-
-
-def _write(path: Path, text: str) -> None:
-    """All or nothing: a reader never sees half a file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
+def _faces(pairs: PairList, report: Report) -> dict[str, Any]:
+    """Name -> path of the pictures of the worst pairs."""
+    wanted = {name for kind in report.worst.values() for pair in kind for name in (pair.first, pair.second)}
+    return {short(path): path for path in pairs.pictures if short(path) in wanted}

@@ -23,6 +23,7 @@ from ..types import FloatArray
 
 if TYPE_CHECKING:
     from ..pipeline import PipelineSpec
+    from .tasks import Task
 
 __all__ = ["Embedded", "VectorStore", "embed_pictures"]
 
@@ -79,11 +80,13 @@ class Embedded:
         vectors: picture -> (D,) float32 as the network gives it; None where no face was found or the picture could not be read.
         errors: picture -> why it could not be read.
         computed: how many different pictures were embedded now; the others came from the store.
+        fallbacks: pictures in which no face was found, and which the fall-back embedded.
     """
 
     vectors: dict[Path, FloatArray | None]
     errors: dict[Path, FaceworksError]
     computed: int
+    fallbacks: frozenset[Path] = frozenset()
 
 
 def embed_pictures(
@@ -95,19 +98,31 @@ def embed_pictures(
     workers: int | None = None,
     batch_size: int = 8,
     progress: bool = True,
+    task: Task | None = None,
+    fallback: Task | None = None,
 ) -> Embedded:
     """Embed the selected face of each picture once; `store` is a folder of vector folders.
+
+    `task` is done instead of the spec's pipeline; `fallback` is done with the pictures in which that finds no face.
 
     `on_no_face="raise"` in the spec is read as "empty": in an evaluation a missed face is a result.
 
     Raises:
         ConfigError: `select="all"`, since a picture then has no one vector.
     """
+    if fallback is not None:
+        found = embed_pictures(pictures, spec, store, executor=executor, workers=workers, batch_size=batch_size, progress=progress, task=task)
+        lost = [picture for picture, vector in found.vectors.items() if vector is None and picture not in found.errors]
+        if not lost:
+            return found
+        second = embed_pictures(lost, spec, store, executor=executor, workers=workers, batch_size=batch_size, progress=progress, task=fallback)
+        fallen = frozenset(picture for picture, vector in second.vectors.items() if vector is not None)
+        return Embedded(found.vectors | second.vectors, found.errors | second.errors, found.computed + second.computed, fallen)
     if spec.select == "all":
         raise ConfigError("an evaluation needs one face of each picture: select='largest' or 'central', not 'all'")
     if spec.on_no_face == "raise":
         spec = spec.with_options(on_no_face="empty")
-    identity = batch.task_id(spec)
+    identity = batch.task_id(spec) if task is None else task.identity
     kept = VectorStore(store / hashlib.sha256(identity.encode()).hexdigest()[:16])
     errors: dict[Path, FaceworksError] = {}
     keys: dict[Path, str] = {}
@@ -120,7 +135,7 @@ def embed_pictures(
     todo = list(reversed(missing.values()))
     failed: dict[str, FaceworksError] = {}
     try:
-        for item in batch.map_images(spec, todo, executor, workers, batch_size, progress=progress):
+        for item in batch.map_images(spec if task is None else task, todo, executor, workers, batch_size, progress=progress):
             if item.error is not None:
                 failed[keys[item.source]] = item.error
             else:

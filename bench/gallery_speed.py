@@ -1,0 +1,148 @@
+"""How fast a gallery is, in one run and as ratios, since absolute figures drift with the machine and its other work.
+
+    python bench/gallery_speed.py [FOLDER] [--people 100000] [--dim 128] [--index]
+
+Each figure is the best of several repetitions, taken in turns with what it is compared with. Prints a Markdown table.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from faceworks.gallery import open_gallery
+from faceworks.gallery.backend import Binding, Change, Person, samples_of
+
+
+def best(rounds: int, *works: Callable[[], object]) -> list[float]:
+    """Seconds of the fastest of `rounds` runs of each, in turns."""
+    out = [float("inf")] * len(works)
+    for _ in range(rounds):
+        for place, work in enumerate(works):
+            start = time.perf_counter()
+            work()
+            out[place] = min(out[place], time.perf_counter() - start)
+    return out
+
+
+def row(what: str, mine: float, other: str, theirs: float, unit: float = 1e3) -> None:
+    print(f"| {what} | {mine * unit:.2f} ms | {other}: {theirs * unit:.2f} ms | {mine / theirs:.2f} |", flush=True)
+
+
+def fill(folder: Path, people: int, each: int, dim: int) -> Path:
+    """A gallery file of synthetic people: unit centers, noise of length 0.85 (genuine cosines about 0.58, as on LFW)."""
+    path = folder / f"speed-{people}x{each}x{dim}.h5"
+    if path.exists():
+        return path
+    random = np.random.default_rng(0)
+    with open_gallery(path, "x") as gallery:
+        step = 10_000
+        for start in range(0, people, step):
+            count = min(step, people - start)
+            centers = random.normal(size=(count, dim)).astype(np.float32)
+            centers /= np.linalg.norm(centers, axis=1, keepdims=True)
+            vectors = np.repeat(centers, each, axis=0) + random.normal(size=(count * each, dim)).astype(np.float32) * np.float32(0.85 / np.sqrt(dim))
+            fresh = [Person(f"p{start + i:08d}", f"Person {start + i}", {}, 1, 0, "") for i in range(count)]
+            ids = np.arange(start * each + 1, (start + count) * each + 1)
+            samples = samples_of([p.id for p in fresh], np.repeat(np.arange(count), each), vectors, ids)
+            binding = Binding("synthetic", "", dim) if start == 0 else None
+            gallery.backend.commit(Change(binding=binding, people=fresh, samples=samples))
+        gallery.backend.compact()
+    return path
+
+
+def enroll(folder: Path, dim: int) -> None:
+    vectors = np.random.default_rng(1).normal(size=(100_000, dim)).astype(np.float32)
+    names = [f"Person {i // 10}" for i in range(100_000)]
+    with tempfile.TemporaryDirectory(dir=folder) as name, open_gallery(Path(name) / "p.h5") as gallery:
+        start = time.perf_counter()
+        gallery.enroll_vectors(names, vectors, "synthetic")
+        seconds = time.perf_counter() - start
+        print(f"| enroll 100,000 x {dim}, one transaction, synced | {1e5 / seconds:,.0f} a second | asked for: 20,000 | {2e4 * seconds / 1e5:.2f} |")
+        start = time.perf_counter()
+        for i in range(200):
+            gallery.enroll_vectors([f"Single {i}"], vectors[i : i + 1], "synthetic")
+        print(f"| enroll one, synced | {(time.perf_counter() - start) / 200 * 1e3:.2f} ms each | | |")
+
+
+OPEN = """
+import resource, sys, time, json, numpy
+import faceworks
+from faceworks.gallery import open_gallery
+from faceworks.gallery.hdf5 import Hdf5Backend
+def now(): return int([l for l in open("/proc/self/status") if l.startswith("VmRSS")][0].split()[1]) * 1024
+before, start = now(), time.perf_counter()
+gallery = open_gallery(sys.argv[1], "r")
+seconds = time.perf_counter() - start
+q = numpy.random.default_rng(0).normal(size=(1, int(sys.argv[2]))).astype("f4")
+for _ in range(3): found = gallery.look_up(q)
+print(json.dumps([seconds, now() - before, len(gallery.backend)]))
+"""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("folder", nargs="?", type=Path, default=Path(tempfile.gettempdir()))
+    parser.add_argument("--people", type=int, default=100_000)
+    parser.add_argument("--each", type=int, default=10)
+    parser.add_argument("--dim", type=int, default=128)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--index", action="store_true")
+    options = parser.parse_args()
+    n, dim = options.people * options.each, options.dim
+    print("| what | figure | beside | ratio |\n|---|---|---|---|")
+    enroll(options.folder, dim)
+    path = fill(options.folder, options.people, options.each, dim)
+    done = subprocess.run([sys.executable, "-c", OPEN, str(path), str(dim)], capture_output=True, text=True, check=True)
+    seconds, grown, held = json.loads(done.stdout)
+    print(f"| open {held:,} x {dim}, file in the page cache | {seconds * 1e3:.0f} ms | asked for: 1000 ms | {seconds:.2f} |")
+    print(
+        f"| memory after searching, mapped vectors included | {grown / 1e6:.0f} MB | vectors: {4 * n * dim / 1e6:.0f} MB | {grown / (4 * n * dim):.2f} |"
+    )
+    gallery = open_gallery(path, "r")
+    backend = gallery.backend
+    matrix = np.array(backend.table.base)
+    random = np.random.default_rng(2)
+    queries = matrix[random.integers(0, n, 1000)] + random.normal(size=(1000, dim)).astype(np.float32) * np.float32(0.5 / np.sqrt(dim))
+    queries /= np.linalg.norm(queries, axis=1, keepdims=True)
+    one, many = queries[:1], np.ascontiguousarray(queries[:256])
+    out = np.empty((256, n // 16), np.float32)
+    read, gemv, exact = best(options.rounds, lambda: matrix.view(np.uint64).max(), lambda: matrix @ one[0], lambda: backend.search(one, 5, 0))
+    row(f"exact search, 1 query, {n:,} x {dim}", exact, "reading the matrix once (one thread)", read)
+    row("the same", exact, "sgemv", gemv)
+
+    def gemm() -> None:
+        for start in range(0, n, n // 16):
+            part = matrix[start : start + n // 16]
+            np.matmul(many, part.T, out=out[:, : len(part)])
+
+    multiply, batch = best(max(3, options.rounds // 2), gemm, lambda: backend.search(many, 5, 0))
+    row("exact search, 256 queries", batch, "sgemm", multiply)
+    if options.index:
+        backend.index.path = path.with_name(path.name + ".index")
+        if backend.index.for_base(backend.base.uuid, backend.base.generation) is None:
+            start = time.perf_counter()
+            backend.index.build(backend.table.base, backend.base.uuid, backend.base.generation)
+            print(f"| build the HNSW index | {time.perf_counter() - start:.0f} s | | |")
+        truth = [hits.sample[0] for hits in backend.search(queries, 1, 0)]
+        found = [hits.sample[:1] for hits in backend.search(queries, 1, 0, exact=False)]
+        print(
+            f"| HNSW recall@1, 1,000 queries | {np.mean([len(a) > 0 and a[0] == b for a, b in zip(found, truth, strict=True)]):.4f} | asked for: 0.99 | |"
+        )
+        singles = iter(range(10_000_000))
+        fast, exact = best(200, lambda: backend.search(queries[(i := next(singles) % 1000) : i + 1], 1, 0, exact=False))[0], exact
+        print(f"| HNSW, 1 query | {fast * 1e3:.3f} ms | exact: {exact * 1e3:.2f} ms | {exact / fast:.0f}x faster |")
+    print(f"\nlargest memory of this process: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6:.2f} GB")
+
+
+if __name__ == "__main__":
+    main()

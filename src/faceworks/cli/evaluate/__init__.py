@@ -1,0 +1,7 @@
+"""faceworks evaluate …: error rates of data sets, score files, calibrations, comparisons. `faceworks.evaluate` computes."""
+
+from __future__ import annotations
+
+from .group import evaluate
+
+__all__ = ["evaluate"]

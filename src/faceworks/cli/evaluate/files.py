@@ -1,0 +1,172 @@
+"""Commands that need no picture: scores, compare, pad, attributes, detection."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ..options import common
+from ..output import print_json, print_table
+from .group import evaluate, interval, numbers, percent, present, write_json
+
+FILE = click.Path(path_type=Path)
+OUT = click.option("--out", metavar="DIR", type=click.Path(file_okay=False, path_type=Path), help="Write report.json.")
+
+
+@evaluate.command(short_help="Error rates of scores in a CSV, whoever computed them.")
+@click.argument("path", metavar="FILE.csv", type=FILE)
+@click.option("--thresholds", metavar="1.0,0.9,…", callback=numbers, help="Rows of the table. Default: 1.0, 0.9, … 0.0.")
+@click.option("--rates", metavar="1e-2,1e-3", callback=numbers, help="False match rates to report; refused if the file cannot carry one.")
+@click.option("--plot", metavar="FILE.svg", type=FILE, help="Draw the ROC (.svg; .png and .pdf need the extra study).")
+@OUT
+@common
+def scores(path: Path, thresholds: Any, rates: Any, plot: Path | None, out: Path | None, as_json: bool, quiet: bool) -> int:
+    """TAR and TRR, or TPIR and TNIR, at thresholds; AUC, EER and more. Higher scores are closer; accepted at score ≥ threshold.
+
+    Columns score,label (1 same, 0 different; with person_a,person_b intervals know who is compared): verification. Columns probe,predicted,score (an
+    empty probe is a stranger): identification; a wrong person is no true positive at any threshold.
+    """
+    from ...evaluate import evaluate_scores, plot_roc, read_columns
+
+    document = evaluate_scores(path, thresholds or (), rates)
+    if plot is not None:
+        rows = [row for row in read_columns(path, ["score", "label"]) if row["score"]]
+        plot_roc([float(row["score"]) for row in rows], [row["label"] == "1" for row in rows], plot)
+    write_json(out, document)
+    auc = document["auc"]
+    if as_json:
+        print_json(document)
+        return 0
+    if quiet:
+        click.echo("" if auc is None else f"{auc:.6g}")
+        return 0
+    names = ("tar", "trr") if document["kind"] == "verification" else ("tpir", "tnir")
+    title = f"{document['kind']}: AUC {'–' if auc is None else f'{auc:.4f}'}"
+    if document["kind"] == "verification":
+        title += f", EER {percent(document['eer'])}, {document['counts']['pairs']} comparisons"
+    else:
+        title += f", rank 1 {percent(document['rank1'])}, {document['counts']['probes']} probes"
+    cells = [[f"{row['threshold']:g}", *("–" if row[name] is None else f"{row[name]:.4g}" for name in names)] for row in document["table"]]
+    print_table([">threshold", *(f">{name.upper()}" for name in names)], cells, title)
+    if document.get("tar_at_fmr"):
+        print_table(
+            [">FMR", ">TAR", "95 %", ">threshold"],
+            [
+                (rate, percent(p["tar"]), interval(p["tar_interval"]), "–" if p["threshold"] is None else f"{p['threshold']:.4g}")
+                for rate, p in document["tar_at_fmr"].items()
+            ],
+        )
+    return 0
+
+
+@evaluate.command(short_help="Is one system better than another on the same pairs?")
+@click.argument("reports", metavar="A B…", nargs=-1, required=True, type=FILE)
+@OUT
+@common
+def compare(reports: tuple[Path, ...], out: Path | None, as_json: bool, quiet: bool) -> int:
+    """Compare the first report with each other one: folders that `faceworks evaluate lfw|fglfw|pairs --out` wrote, over the same pairs.
+
+    McNemar's exact test on right decisions (Holm-corrected over several comparisons), and differences of accuracy, AUC and TAR with intervals by
+    resampling people.
+    """
+    from ...evaluate import compare_reports
+    from ...types import to_dict
+
+    found = compare_reports(reports)
+    write_json(out, {"schema": 2, "kind": "compare", "comparisons": to_dict(found)})
+    if as_json:
+        print_json(found)
+        return 0
+    for item in found:
+        rows = [
+            (d.measure, f"{d.a:.5f}", f"{d.b:.5f}", f"{d.difference:+.5f}", f"[{d.interval[0]:+.5f}, {d.interval[1]:+.5f}]") for d in item.differences
+        ]
+        test = item.mcnemar
+        title = (
+            f"{item.a} against {item.b}: {item.pairs} pairs; only A right {test.only_a}, only B right {test.only_b}, p = {item.p_holm:.3g} (McNemar)"
+        )
+        print_table(["measure", ">A", ">B", ">A − B", "95 %"], rows, title)
+    return 0
+
+
+@evaluate.command(short_help="Presentation attack detection (ISO/IEC 30107-3) of scores in a CSV.")
+@click.argument("path", metavar="FILE.csv", type=FILE)
+@click.option("--threshold", type=float, metavar="T", help="Bona fide at score ≥ T.")
+@click.option("--apcer", type=click.FloatRange(0, 1), default=0.05, show_default=True, help="BPCER is given where no species' APCER exceeds this.")
+@OUT
+@common
+def pad(path: Path, threshold: float | None, apcer: float, out: Path | None, as_json: bool, quiet: bool) -> int:
+    """APCER of each attack species and the worst, BPCER. Columns score (of being bona fide) and species (empty: bona fide)."""
+    from ...evaluate import evaluate_pad
+
+    document = evaluate_pad(path, threshold, apcer)
+    rows: list[tuple[str, str]] = []
+    for name, found in ((f"BPCER at APCER {apcer:g}", document["bpcer_at_apcer"]), ("at the threshold", document["at_threshold"])):
+        if found is not None:
+            rows.append((name, f"{percent(found['bpcer'])} {interval(found['bpcer_interval'])}, threshold {found['threshold']:g}"))
+            rows += [(f"APCER {kind}", f"{percent(rate)} of {found['attacks'][kind]}") for kind, rate in found["apcer"].items()]
+            rows.append(("worst, ACER (legacy)", f"{found['worst']} {percent(found['apcer_max'])}, {percent(found['acer'])}"))
+    if quiet and not as_json:
+        write_json(out, document)
+        click.echo(f"{document['bpcer_at_apcer']['bpcer']:.6f}")
+        return 0
+    present(document, out, as_json, "Presentation attack detection", rows)
+    return 0
+
+
+@evaluate.command(short_help="Agreement of two columns of a CSV: labels or numbers.")
+@click.argument("path", metavar="FILE.csv", type=FILE)
+@click.option("--truth", default="truth", show_default=True, metavar="COLUMN", help="What is right.")
+@click.option("--predicted", default="predicted", show_default=True, metavar="COLUMN", help="What was said.")
+@click.option("--kind", type=click.Choice(["auto", "labels", "numbers"]), default="auto", show_default=True, help="What the columns hold.")
+@OUT
+@common
+def attributes(path: Path, truth: str, predicted: str, kind: Any, out: Path | None, as_json: bool, quiet: bool) -> int:
+    """Labels: accuracy, macro-F1, Cohen's kappa, Wagner's unbiased hit rate, confusion. Numbers: MAE, RMSE, Pearson, CCC, SAGR."""
+    from ...evaluate import evaluate_attributes
+
+    document = evaluate_attributes(path, truth, predicted, kind)
+    names = ("accuracy", "macro_f1", "kappa") if document["kind"] == "labels" else ("mae", "rmse", "pearson", "ccc", "sagr")
+    rows = [(name, "–" if document[name] is None else f"{document[name]:.4f}") for name in names]
+    rows += [(f"unbiased hit rate {label}", "–" if rate is None else f"{rate:.4f}") for label, rate in document.get("unbiased_hit_rate", {}).items()]
+    rows.append(("rows", f"{document['counts']['rows']}, {document['counts']['left_out']} left out (an empty cell)"))
+    if quiet and not as_json:
+        write_json(out, document)
+        click.echo(rows[0][1])
+        return 0
+    present(document, out, as_json, f"{predicted} against {truth}", rows)
+    return 0
+
+
+@evaluate.command(short_help="Average precision of found boxes.")
+@click.argument("found", metavar="FOUND.json", type=FILE)
+@click.option("--truth", required=True, metavar="FILE.json", type=FILE, help='The true boxes, in the same form; a face may have "ignore": true.')
+@click.option("--iou", type=click.FloatRange(0, 1, min_open=True), default=0.5, show_default=True, help="Overlap that makes a hit.")
+@OUT
+@common
+def detection(found: Path, truth: Path, iou: float, out: Path | None, as_json: bool, quiet: bool) -> int:
+    """AP over pictures. Both files have the form that `faceworks detect --json` prints; pictures are matched by `source`."""
+    from ...evaluate.detection import detection_ap
+    from ...types import to_dict
+
+    result = detection_ap(_boxes(found), _boxes(truth), iou)
+    document = {"schema": 2, "kind": "detection", **to_dict(result)}
+    if quiet and not as_json:
+        write_json(out, document)
+        click.echo(f"{result.ap:.6f}")
+        return 0
+    rows = [("faces", f"{result.faces} in {result.pictures} pictures"), ("found", f"{result.hits} hits, {result.false_alarms} false alarms")]
+    present(document, out, as_json, f"AP {result.ap:.4f} at IoU {iou:g}", rows)
+    return 0
+
+
+def _boxes(path: Path) -> dict[str, list[dict[str, Any]]]:
+    from ...errors import ManifestError
+
+    try:
+        return {str(item["source"]): list(item["faces"]) for item in json.loads(path.read_text(encoding="utf-8"))}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ManifestError(f'{path}: expected [{{"source": …, "faces": [{{"box": [x1, y1, x2, y2], "score": …}}]}}], got {error}') from error

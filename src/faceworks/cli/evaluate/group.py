@@ -1,0 +1,161 @@
+"""The group `faceworks evaluate` and what its commands share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..options import debug
+from ..output import note, print_facts, print_json
+
+if TYPE_CHECKING:
+    from ...evaluate import PairList, Report
+
+__all__ = ["evaluate", "interval", "numbers", "options_of_runs", "percent", "present", "run_pairs", "whole_numbers", "write_json"]
+
+
+@click.group(short_help="Measure error rates on a data set.")
+@debug
+def evaluate() -> None:
+    """Measure error rates on a data set that you have, or on scores in a file.
+
+    Reports (--out DIR) are report.json, report.md and a self-contained report.html, with 95 % intervals by resampling people. A pair with an
+    undetected face counts as wrong, never as absent. What the words mean: docs/concepts/error-rates.md.
+    """
+
+
+def _numbers(kind: Any) -> Callable[[click.Context, click.Parameter, str | None], tuple[Any, ...] | None]:
+    def parse(ctx: click.Context, _: click.Parameter, value: str | None) -> tuple[Any, ...] | None:
+        if value is None:
+            return None
+        try:
+            return tuple(kind(part) for part in value.split(","))
+        except ValueError as error:
+            raise click.BadParameter(f"must be numbers joined by commas; got {value!r}", ctx) from error
+
+    return parse
+
+
+numbers = _numbers(float)
+whole_numbers = _numbers(int)
+
+
+def options_of_runs(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Options of every command that embeds pairs of pictures."""
+    for option in (
+        click.option("--pictures", is_flag=True, help="Put the pictures of the worst pairs into report.html; otherwise they stand by name alone."),
+        click.option("--rates", metavar="1e-2,1e-3", callback=numbers, help="False match rates to report; refused if the pairs cannot carry one."),
+        click.option("--band-edges", metavar="18,30,50", callback=numbers, help="Edges of the bands for a column of numbers, such as age."),
+        click.option(
+            "--manifest", metavar="FILE", type=click.Path(path_type=Path), help="CSV with picture (or person) and the columns of --group-by."
+        ),
+        click.option("--group-by", metavar="COLUMN", multiple=True, help="Error rates for each group of this column of --manifest (repeatable)."),
+        click.option("--fallback", metavar="SHARE", type=float, help="Where no face is found, cut the middle square of this share of the picture."),
+        click.option("--center-crop", metavar="SHARE", type=float, help="No detector: the middle square of this share of the picture is the face."),
+        click.option("--executor", type=click.Choice(["serial", "threads", "processes"]), default="serial", show_default=True, help="How to embed."),
+        click.option("--dataset", default="", help="Name and variant, as it shall stand in the report."),
+        click.option("--out", metavar="DIR", type=click.Path(file_okay=False, path_type=Path), help="Write the report, scores.csv and vectors/."),
+    ):
+        function = option(function)
+    return function
+
+
+def run_pairs(pairs: PairList, spec: Any, options: dict[str, Any]) -> int:
+    """Run and print; `options` are those of `options_of_runs` and of `common`."""
+    from ...evaluate import FixedCrop, evaluate_pairs, read_groups
+    from ...evaluate.groups import bands
+
+    center, fallback, out, name = options["center_crop"], options["fallback"], options["out"], options["dataset"]
+    if options["group_by"] and options["manifest"] is None:
+        raise click.UsageError("--group-by needs --manifest FILE", click.get_current_context())
+    groups = {column: read_groups(options["manifest"], column) for column in options["group_by"]}
+    if options["band_edges"]:
+        groups = {column: bands(of, options["band_edges"]) or of for column, of in groups.items()}
+    report = evaluate_pairs(
+        pairs,
+        spec,
+        out=out,
+        dataset=name,
+        executor=options["executor"],
+        progress=not options["quiet"],
+        task=None if center is None else FixedCrop(spec, center),
+        fallback=None if fallback is None else FixedCrop(spec, fallback),
+        fmrs=options["rates"],
+        groups=groups,
+        pictures=options["pictures"],
+    )
+    if options["as_json"]:
+        print_json(report.to_dict())
+    elif options["quiet"]:
+        click.echo(f"{report.accuracy.mean:.6f}\t{report.accuracy.stderr:.6f}")
+    else:
+        title = name or report.protocol
+        print_facts(_facts(report), f"{title}: {100 * report.accuracy.mean:.2f} ± {100 * report.accuracy.stderr:.2f} % accuracy")
+        if out is not None:
+            note(f"wrote {out / 'report.html'}, report.md, report.json and scores.csv")
+    return 0
+
+
+def interval(ends: tuple[float, float], digits: int = 2) -> str:
+    """An interval in percent."""
+    return f"[{100 * ends[0]:.{digits}f}, {100 * ends[1]:.{digits}f}]"
+
+
+def percent(value: float | None) -> str:
+    """A rate in percent, a dash for none."""
+    return "–" if value is None else f"{100 * value:.2f} %"
+
+
+def _facts(report: Report) -> list[tuple[str, str]]:
+    counts, missed, summary = report.counts, report.failures_to_detect, report.summary
+    kinds = f"{counts['pairs']} ({counts['genuine']} same, {counts['impostor']} different)"
+    rows = [
+        ("pairs", f"{kinds}, {counts['pictures']} pictures, {counts['people']} people"),
+        ("accuracy, 95 %", interval(report.accuracy.interval)),
+        ("undetected", f"{missed.pictures} pictures; they spoil {missed.pairs} pairs, all counted as wrong"),
+    ]
+    if missed.fallbacks:
+        rows.append(("fall-back crop", f"{missed.fallbacks} pictures without a found face"))
+    if report.stock is not None:
+        rows.append(
+            ("at verify's threshold", f"{percent(report.stock.accuracy)} ({report.stock.metric} {report.stock.threshold:g}: {report.stock.source})")
+        )
+    if report.auc is not None and report.eer is not None:
+        rows.append(("AUC, EER", f"{report.auc:.5f}, {percent(report.eer)} {interval(summary.intervals['eer'])}"))
+    for rate, point in report.tar_at_fmr.items():
+        rows.append((f"TAR at FMR {rate}", f"{percent(point.tar)} {interval(point.tar_interval)} ({point.false_accepts} false matches)"))
+    if summary.refused:
+        rows.append(("not carried", f"FMR {', '.join(summary.refused)}: too few impostor pairs"))
+    for group in report.groups:
+        for item in group.groups:
+            rows.append((f"{group.column} {item.group}", f"FNMR {percent(item.fnmr)} of {item.genuine}, FMR {percent(item.fmr)} of {item.impostors}"))
+    if report.calibrated is not None:
+        rows.append(("calibration", f"Cllr {report.calibrated.cllr:.4f} bits (measured on {report.calibrated.dataset})"))
+    rows += [(role, f"{model['name']}, weights: {model['weights_license']}") for role, model in report.models.items()]
+    rows.append(("recipe, time", f"{report.recipe}, {report.seconds:.1f} s"))
+    return rows
+
+
+def write_json(out: Path | None, document: dict[str, Any]) -> None:
+    """`report.json` below a folder, if one is given."""
+    if out is not None:
+        import json
+
+        from ...evaluate.provenance import write_whole
+
+        write_whole(out / "report.json", json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def present(document: dict[str, Any], out: Path | None, as_json: bool, headline: str, rows: list[tuple[str, str]]) -> None:
+    """Write and print a document that is plain already."""
+    write_json(out, document)
+    if as_json:
+        print_json(document)
+    else:
+        print_facts(rows, headline)
+
+
+from . import files, pictures  # noqa: E402, F401 - they add their commands to the group

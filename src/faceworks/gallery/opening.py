@@ -1,0 +1,119 @@
+"""`open_gallery`: from an address to a gallery."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+from .. import settings
+from ..errors import ConfigError, GalleryUnavailable
+from ..pipeline import PipelineSpec
+from . import names
+from .backend import Backend
+from .policy import Gallery
+
+__all__ = ["Mode", "open_backend", "open_gallery"]
+
+Mode = Literal["r", "r+", "a", "x"]
+SUFFIXES = (".h5", ".hdf5", ".hdf")
+
+
+def open_gallery(
+    url: str | Path = "people.h5", mode: Mode | Literal["w"] = "a", spec: PipelineSpec | None = None, *, wait: float = 5.0, key: bytes | str | Path | None = None,
+    encrypt: bool = False, audit: bool | None = None, actor: str = "", index: bool = True, calibration: Any = None,
+    clock: Callable[[], int] = names.now, **options: Any,
+) -> Gallery:  # fmt: skip
+    """Open a gallery, or create one.
+
+    Args:
+        url: a file (`people.h5`; .hdf5 and .hdf too), `memory:`, `postgresql://user@host/database[?gallery=NAME]`, `milvus://host:port[/database]`,
+            or `milvus:FILE.db` (Milvus Lite).
+        mode: "r" read; "r+" write, it must exist; "a" write, created if absent; "x" create, it must not exist. There is no "w": see `clear`.
+        spec, options: of the pipeline. A gallery that has a model is opened with the model's; options that contradict it raise.
+        wait: seconds to wait for another writer. index: let an index answer where `exact=False` is asked for and the gallery is large.
+        key, encrypt: seal at rest; the key is 32 bytes, a key file, or comes from FACEWORKS_GALLERY_KEY.
+        audit: keep a log of who did what, beside the file; None = if there is one already. actor: who is working, for that log.
+        calibration: of the recipe: probabilities and thresholds at a requested FPIR.
+
+    Raises:
+        ConfigError: mode "w" or an unknown address. GalleryUnavailable: absent, unreadable, of another kind. GalleryCorrupt: damaged.
+        DuplicateEntry: mode "x" and it exists. ModelMismatch: options of another model.
+    """
+    if mode == "w":
+        raise ConfigError(
+            "mode 'w' would empty the gallery at opening; open it with 'a' and call clear() (faceworks gallery clear), or 'x' for a new one"
+        )
+    if mode not in ("r", "r+", "a", "x"):
+        raise ConfigError(f"a gallery is opened with mode r, r+, a or x, got {mode!r}")
+    backend = open_backend(url, mode, wait=wait, key=key, encrypt=encrypt, index=index)
+    try:
+        binding = backend.info.binding
+        if options or spec is not None:
+            base = spec or PipelineSpec().with_options(**(binding.spec if binding else {}))
+            spec = base.with_options(**options)
+        log = None
+        if backend.info.kind == "hdf5":
+            from .audit import AuditLog
+
+            path = Path(backend.info.url)
+            log = AuditLog.beside(path, audit, actor, wait)
+        elif audit:
+            raise ConfigError("the audit log lies beside a gallery file; a database keeps its own (see its documentation)")
+        return Gallery(backend, spec, audit=log, calibration=calibration, clock=clock)
+    except BaseException:
+        backend.close()
+        raise
+
+
+def open_backend(url: str | Path, mode: Mode, *, wait: float = 5.0, key: bytes | str | Path | None = None, encrypt: bool = False,
+                 index: bool = True) -> Backend:  # fmt: skip
+    """The store behind an address; see `open_gallery`."""
+    text = str(url)
+    scheme = re.match(r"([a-z][a-z0-9+]+):", text)
+    kind = scheme[1] if scheme and not Path(text).exists() else ""
+    if kind and kind not in ("memory", "postgresql", "postgres", "milvus", "file"):
+        raise ConfigError(
+            f"no gallery address begins with {kind}:; known: a file such as people.h5, memory:, postgresql://, milvus://, milvus:FILE.db"
+        )
+    key = key if key is not None else settings.current().gallery_key
+    if kind in ("memory", "postgresql", "postgres", "milvus") and encrypt:
+        raise ConfigError("encryption at rest is for gallery files; a database encrypts its own disks")
+    if kind == "memory":
+        from .memory import MemoryBackend
+
+        if mode in ("r", "r+"):
+            raise GalleryUnavailable("a memory: gallery always begins empty; open it with mode 'a' or 'x'")
+        return MemoryBackend()
+    if kind in ("postgresql", "postgres"):
+        from .postgres import PostgresBackend
+
+        return PostgresBackend(text, mode)
+    if kind == "milvus":
+        from .milvus import MilvusBackend
+
+        return MilvusBackend(text, mode)
+    return _file(Path(text.removeprefix("file://").removeprefix("file:") if kind == "file" else url), mode, wait, key, encrypt, index)
+
+
+def _file(path: Path, mode: Mode, wait: float, key: bytes | str | Path | None, encrypt: bool, index: bool) -> Backend:
+    from .hdf5 import Hdf5Backend, is_sealed
+
+    sealed = encrypt if not path.is_file() else is_sealed(path)
+    codec, attributes = None, {}
+    if encrypt and not sealed:
+        raise ConfigError(f"{path} is not encrypted; export it and import it into a new encrypted gallery")
+    if sealed:
+        from .sealing import Sealed, read_key
+
+        if key is None:
+            raise ConfigError(f"{path} is encrypted: give its key (key=, --key-file or FACEWORKS_GALLERY_KEY)")
+        codec = Sealed(read_key(key))
+        attributes = codec.attributes
+    backend = Hdf5Backend(path, mode, codec=codec, wait=wait, attributes=attributes)
+    if index:
+        from .index import Index
+
+        backend.index = Index.beside(path, sealed, mode != "r")
+    return backend

@@ -1,0 +1,371 @@
+"""`faceworks.compat.deepface` against deepface 0.0.103 (recorded by `tools/record_peers.py`)."""
+
+from __future__ import annotations
+
+import base64
+import inspect
+import json
+import math
+import shutil
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from faceworks import cards, compat, image, settings
+from faceworks.compat import CompatWarning, deepface_faces, deepface_tables
+from faceworks.compat import deepface as DeepFace  # noqa: N812 - as scripts write it
+from faceworks.errors import AssetUnavailable, ConfigError, FaceworksError, InputError, NoFaceFound, UnknownModel
+from faceworks.types import Face, Landmarks
+
+GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "compat_deepface.json").read_text(encoding="utf-8"))
+NUMBERS = [math.cos(k) for k in range(128)]
+OTHERS = [math.cos(k + 0.4) for k in range(128)]
+pytestmark = pytest.mark.filterwarnings("ignore::faceworks.compat.CompatWarning")
+
+
+def shape(value: Any) -> Any:
+    """As `tools/record_peers.py` writes it."""
+    if isinstance(value, dict):
+        return {str(key): shape(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [type(value).__name__, shape(value[0])] if value else [type(value).__name__]
+    if isinstance(value, np.ndarray):
+        return f"ndarray {value.ndim} {value.dtype}"
+    return type(value).__name__
+
+
+def same_in_order(mine: Any, theirs: Any) -> None:
+    assert json.dumps(mine) == json.dumps(theirs)
+
+
+@pytest.fixture(scope="module")
+def folder(shared: Path) -> Path:
+    from conftest import need
+
+    need("sface-2021dec-int8bq", "yunet-2023mar-int8bq")
+    return shared / "data" / "peers" / "face_recognition" / "examples"
+
+
+@pytest.fixture(scope="module")
+def pair(folder: Path) -> tuple[str, str]:
+    return str(folder / "obama_small.jpg"), str(folder / "obama-240p.jpg")
+
+
+# --- tables ----------------------------------------------------------------------------------------------------------------------------------
+
+
+def test_thresholds_are_deepfaces_number_by_number() -> None:
+    assert {name: dict(table) for name, table in deepface_tables.THRESHOLDS.items()} == GOLDEN["thresholds"]
+
+
+@pytest.mark.parametrize(("model", "metric", "distance", "same", "wanted"), GOLDEN["confidences"])
+def test_confidence_is_deepfaces(model: str, metric: str, distance: float, same: bool, wanted: float) -> None:
+    assert deepface_tables.find_confidence(distance, model, same, metric) == pytest.approx(wanted, abs=0.0100001)
+
+
+def test_confidence_without_constants_is_51_or_49() -> None:
+    assert [deepface_tables.find_confidence(0.3, "Buffalo_L", same) for same in (True, False)] == [51, 49]
+    assert [deepface_tables.find_confidence(0.3, "SFace", same, lambda x, y: 0) for same in (True, False)] == [51, 49]
+
+
+def test_confidence_jumps_at_the_threshold_as_the_warning_says() -> None:
+    below, above = (deepface_tables.find_confidence(distance, "ArcFace", distance <= 0.68) for distance in (0.679, 0.681))
+    assert (below, above) == (51.0, 19.64)
+
+
+def test_every_deepface_model_has_a_card_and_every_detector() -> None:
+    assert set(deepface_faces.MODELS) == set(GOLDEN["thresholds"])
+    for task, table in (("embed", deepface_faces.MODELS), ("detect", deepface_faces.DETECTORS)):
+        assert not set(table.values()) - set(cards.names(task))
+
+
+# --- signatures ------------------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["verify", "represent", "extract_faces"])
+def test_signature(name: str) -> None:
+    items = inspect.signature(getattr(DeepFace, name)).parameters.values()
+    assert [[item.name] if item.default is item.empty else [item.name, item.default] for item in items] == GOLDEN["signatures"][name]
+
+
+@pytest.mark.parametrize("name", ["find", "register", "search", "analyze", "identify", "build_index", "stream", "build_model", "detectFace"])
+def test_what_is_not_here_says_what_is(name: str) -> None:
+    with pytest.raises(ConfigError, match=f"{name}.*verify, represent and extract_faces"):
+        getattr(DeepFace, name)("a.jpg", db_path="x")
+
+
+def test_both_imports() -> None:
+    from faceworks.compat.deepface import DeepFace as Other
+
+    assert Other is DeepFace
+
+
+# --- vectors: no pictures needed -------------------------------------------------------------------------------------------------------------
+
+
+def test_vectors_give_deepfaces_keys() -> None:
+    same_in_order(shape(DeepFace.verify(NUMBERS, NUMBERS, model_name="SFace", silent=True)), GOLDEN["verify"]["vectors"])
+
+
+@pytest.mark.parametrize("metric", ["cosine", "euclidean", "euclidean_l2", "angular"])
+def test_metrics_and_thresholds(metric: str) -> None:
+    x, y = np.array(NUMBERS), np.array(OTHERS)
+    cosine = float(x @ y / np.linalg.norm(x) / np.linalg.norm(y))
+    wanted = {
+        "cosine": 1 - cosine,
+        "euclidean": float(np.linalg.norm(x - y)),
+        "euclidean_l2": math.sqrt(2 - 2 * cosine),
+        "angular": math.acos(cosine) / math.pi,
+    }[metric]
+    answer = DeepFace.verify(NUMBERS, OTHERS, model_name="SFace", distance_metric=metric, threshold="deepface")
+    assert answer["distance"] == pytest.approx(wanted, abs=1e-6)
+    assert answer["threshold"] == GOLDEN["thresholds"]["SFace"][metric]
+    assert answer["verified"] is (wanted <= answer["threshold"])
+    assert answer["similarity_metric"] == metric
+
+
+def test_our_threshold_is_the_cards_in_the_asked_metric() -> None:
+    ours = {m: DeepFace.verify(NUMBERS, OTHERS, model_name="SFace", distance_metric=m)["threshold"] for m in ("cosine", "euclidean_l2", "angular")}
+    assert ours["cosine"] == pytest.approx(1 - 0.363)
+    assert ours["euclidean_l2"] == pytest.approx(math.sqrt(2 * (1 - 0.363)), abs=1e-6)
+    assert ours["angular"] == pytest.approx(math.acos(0.363) / math.pi, abs=1e-6)
+    assert DeepFace.verify(NUMBERS, OTHERS, model_name="Dlib", distance_metric="euclidean")["threshold"] == 0.6
+
+
+def test_a_metric_without_a_threshold_of_ours_takes_deepfaces_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compat, "_said", {DeepFace.NO_PROBABILITY})
+    with pytest.warns(CompatWarning, match=r"no cosine threshold for Dlib: deepface's 0\.07 decides"):
+        assert DeepFace.verify(NUMBERS, OTHERS, model_name="Dlib")["threshold"] == 0.07
+
+
+def test_a_given_threshold_holds_even_zero_and_ties_are_accepted() -> None:
+    assert DeepFace.verify(NUMBERS, NUMBERS, model_name="SFace", threshold=0)["verified"] is True
+    distance = DeepFace.verify(NUMBERS, OTHERS, model_name="SFace")["distance"]
+    assert DeepFace.verify(NUMBERS, OTHERS, model_name="SFace", threshold=distance)["verified"] is True
+
+
+def test_a_function_as_metric() -> None:
+    def manhattan(x: np.ndarray, y: np.ndarray) -> float:
+        return float(np.abs(x - y).sum())
+
+    answer = DeepFace.verify(NUMBERS, OTHERS, model_name="SFace", distance_metric=manhattan, threshold=1000.0)
+    assert answer["distance"] == manhattan(np.array(NUMBERS), np.array(OTHERS))
+    assert answer["confidence"] == 51
+    with pytest.raises(InputError, match="threshold"):
+        DeepFace.verify(NUMBERS, OTHERS, model_name="SFace", distance_metric=manhattan)
+
+
+def test_confidence_warns_once_that_it_is_no_probability(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compat, "_said", set())
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        for _ in range(3):
+            DeepFace.verify(NUMBERS, OTHERS, model_name="SFace")
+    assert [item.category for item in seen] == [CompatWarning]
+    assert "no probability" in str(seen[0].message)
+
+
+@pytest.mark.parametrize(
+    ("error", "match", "options"),
+    [
+        (ConfigError, "anti_spoofing", {"anti_spoofing": True}),
+        (InputError, "distance_metric 'manhattan'", {"distance_metric": "manhattan"}),
+        (ConfigError, "'deepface'", {"threshold": "best"}),
+        (InputError, "normalization", {"normalization": "mine"}),
+        (UnknownModel, "VGG-Face, Facenet", {"model_name": "Resnet"}),
+        (InputError, "128 numbers", {"img1_path": [1.0, 2.0]}),
+        (InputError, "not all its items are numbers", {"img1_path": ["a"] * 128}),
+    ],
+)
+def test_what_cannot_be_is_refused_by_name(error: type[FaceworksError], match: str, options: dict[str, Any]) -> None:
+    with pytest.raises(error, match=match):
+        DeepFace.verify(**{"img1_path": NUMBERS, "img2_path": OTHERS, "model_name": "SFace", **options})
+
+
+def test_normalization_is_ignored_with_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compat, "_said", {DeepFace.NO_PROBABILITY})
+    with pytest.warns(CompatWarning, match="normalization='ArcFace' is ignored"):
+        DeepFace.verify(NUMBERS, OTHERS, model_name="SFace", normalization="ArcFace")
+
+
+def test_an_unreachable_default_names_sface(empty_cache: Path) -> None:
+    for call in (lambda: DeepFace.represent(np.zeros((9, 9, 3), np.uint8)), lambda: DeepFace.verify(*[np.zeros((9, 9, 3), np.uint8)] * 2)):
+        with pytest.raises(AssetUnavailable, match="model_name='SFace'"):
+            call()
+
+
+@pytest.mark.parametrize("url", ["https://example.org/a.jpg", "HTTP://example.org/a.jpg", "s3://bucket/a.jpg"])
+def test_urls_are_refused(url: str) -> None:
+    with pytest.raises(InputError, match="URL"):
+        DeepFace.extract_faces(url, detector_backend="skip")
+
+
+@pytest.mark.parametrize("name", ["mediapipe", "yolov8n", "yolov12l", "nothing"])
+def test_an_absent_detector_names_those_that_are_here(name: str) -> None:
+    with pytest.raises(UnknownModel, match="yunet"):
+        DeepFace.extract_faces(np.zeros((9, 9, 3), np.uint8), detector_backend=name)
+
+
+# --- geometry --------------------------------------------------------------------------------------------------------------------------------
+
+
+def face(**change: Any) -> Face:
+    points = np.array([[20, 30], [40, 30], [30, 40], [22, 50], [38, 50]], np.float32)
+    return Face(**{"box": np.array([10, 10, 50, 60]), "score": 0.9, "landmarks": Landmarks(points), "detector": "toy", **change})
+
+
+def test_area_by_hand() -> None:
+    wanted = {"x": 10, "y": 10, "w": 40, "h": 50, "left_eye": (40, 30), "right_eye": (20, 30)}
+    same_in_order(deepface_faces.area(face(), (100, 100), 0, "yunet"), wanted)
+    assert deepface_faces.area(face(), (100, 100), 20, "yunet") == {**wanted, "x": 6, "y": 5, "w": 48, "h": 60}
+    clipped = deepface_faces.area(face(), (100, 30), 0, "yunet")
+    assert (clipped["w"], clipped["left_eye"], clipped["right_eye"]) == (19, None, (20, 30))
+    assert list(deepface_faces.area(face(), (100, 100), 0, "retinaface"))[6:] == ["nose", "mouth_left", "mouth_right"]
+
+
+def test_a_cut_with_level_eyes_is_the_plain_rectangle_and_a_tilted_one_becomes_level() -> None:
+    picture = np.random.default_rng(0).integers(0, 255, (100, 100, 3), dtype=np.uint8)
+    assert np.array_equal(deepface_faces.cut(picture, face(), True, 0), picture[10:60, 10:50])
+    assert np.array_equal(deepface_faces.cut(picture, face(), False, 0), picture[10:60, 10:50])
+    marked = np.zeros((100, 100, 3), np.uint8)
+    points = np.array([[20, 24], [40, 44], [30, 40], [22, 50], [38, 50]], np.float32)  # 45 degrees
+    for x, y in points[:2].astype(int):
+        marked[y - 1 : y + 2, x - 1 : x + 2] = 255
+    level = deepface_faces.cut(marked, face(landmarks=Landmarks(points)), True, 0)
+    rows, columns = np.nonzero(level[..., 0] > 128)
+    assert level.shape == (50, 40, 3)
+    assert np.ptp(rows) <= 4
+    assert abs(np.ptp(columns) - math.hypot(20, 20)) <= 4
+
+
+# --- pictures --------------------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize("detector", ["yunet", "skip", "opencv"])
+def test_keys_types_and_order(pair: tuple[str, str], detector: str) -> None:
+    from conftest import need
+
+    need(deepface_faces.DETECTORS[detector])
+    eyes = ["tuple", "int"]
+    mine = shape(DeepFace.verify(*pair, model_name="SFace", detector_backend=detector))
+    theirs = GOLDEN["verify"][detector]
+    if detector == "opencv":  # their eye cascade misses the second picture's eyes
+        theirs["facial_areas"]["img2"] |= {"left_eye": eyes, "right_eye": eyes}
+    same_in_order(mine, theirs)
+    same_in_order(shape(DeepFace.represent(pair[0], model_name="SFace", detector_backend=detector)), GOLDEN["represent"][detector])
+    same_in_order(shape(DeepFace.extract_faces(pair[0], detector_backend=detector)), GOLDEN["extract_faces"][detector])
+
+
+@pytest.mark.shared
+def test_keys_of_options_and_batches(pair: tuple[str, str], folder: Path) -> None:
+    use = {"detector_backend": "yunet"}
+    two = str(folder / "two_people.jpg")
+    for name, source, options in (
+        ("face", pair[0], {"return_face": True}),
+        ("two", two, {}),
+        ("batch", [*pair], {}),
+        ("batch of one", [pair[0]], {}),
+    ):
+        same_in_order(shape(DeepFace.represent(source, model_name="SFace", **use, **options)), GOLDEN["represent"][name])
+    for name, source, options in (
+        ("gray", pair[0], {"color_face": "gray"}),
+        ("uint8", pair[0], {"normalize_face": False}),
+        ("batch", [*pair], {}),
+    ):
+        same_in_order(shape(DeepFace.extract_faces(source, **use, **options)), GOLDEN["extract_faces"][name])
+    assert len(DeepFace.represent(two, model_name="SFace", **use)) == 2
+    assert len(DeepFace.represent(two, model_name="SFace", max_faces=1, **use)) == 1
+
+
+@pytest.mark.shared
+def test_areas_lie_where_deepface_sees_them(pair: tuple[str, str]) -> None:
+    values = GOLDEN["values"]
+    for name, options in (("facial_area", {}), ("facial_area_expanded", {"expand_percentage": 20})):
+        mine = DeepFace.extract_faces(pair[0], detector_backend="yunet", **options)[0]["facial_area"]
+        for key in ("x", "y", "w", "h", "left_eye", "right_eye"):
+            assert np.abs(np.array(mine[key]) - np.array(values[name][key])).max() <= 6, f"{name} {key}"
+    assert DeepFace.extract_faces(pair[0], detector_backend="skip")[0]["facial_area"] == values["skip"]
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize("detector", ["yunet", "opencv"])
+def test_verdicts(pair: tuple[str, str], folder: Path, detector: str) -> None:
+    from conftest import need
+
+    need(deepface_faces.DETECTORS[detector])
+    stranger = str(folder / "knn_examples" / "train" / "rose_leslie" / "img2.jpg")
+    for options in ({}, {"threshold": "deepface"}, {"distance_metric": "euclidean_l2"}):
+        assert DeepFace.verify(*pair, model_name="SFace", detector_backend=detector, **options)["verified"] is True
+        assert DeepFace.verify(pair[0], stranger, model_name="SFace", detector_backend=detector, **options)["verified"] is False
+
+
+@pytest.mark.shared
+def test_every_kind_of_source_gives_the_same_vector(pair: tuple[str, str], tmp_path: Path) -> None:
+    def vector(source: Any) -> np.ndarray:
+        return np.array(DeepFace.represent(source, model_name="SFace", detector_backend="yunet")[0]["embedding"])
+
+    data = Path(pair[0]).read_bytes()
+    korean = tmp_path / "얼굴.jpg"
+    shutil.copy(pair[0], korean)
+    wanted = vector(pair[0])
+    with open(pair[0], "rb") as stream:
+        sources = [str(korean), korean, "data:image/jpeg;base64," + base64.b64encode(data).decode(), stream, image.load(pair[0])[..., ::-1]]
+        for source in sources:
+            assert np.array_equal(vector(source), wanted)
+    assert not np.allclose(vector(image.load(pair[0])), wanted)  # arrays are BGR: RGB is another picture
+    stack = np.stack([image.load(pair[0])[..., ::-1]] * 2)
+    assert np.array_equal([item[0]["embedding"] for item in DeepFace.represent(stack, model_name="SFace", detector_backend="yunet")], [wanted] * 2)
+
+
+@pytest.mark.shared
+def test_normalized_vectors(pair: tuple[str, str]) -> None:
+    unit = DeepFace.represent(pair[0], model_name="SFace", detector_backend="yunet", l2_normalize=True)[0]["embedding"]
+    assert np.linalg.norm(unit) == pytest.approx(1)
+    verified = DeepFace.verify(unit, pair[0], model_name="SFace", detector_backend="yunet")
+    assert verified["distance"] == pytest.approx(0, abs=1e-6)
+    assert verified["facial_areas"]["img1"] == DeepFace.NO_AREA
+
+
+@pytest.mark.shared
+def test_extracted_faces_are_represented_without_a_detector(pair: tuple[str, str]) -> None:
+    """The usual two steps. extract_faces gives RGB, arrays are taken for BGR: the flip is the script's, as in deepface."""
+    found = [DeepFace.extract_faces(path, detector_backend="yunet")[0]["face"][..., ::-1] for path in pair]
+    vectors = [DeepFace.represent(face, model_name="SFace", detector_backend="skip")[0]["embedding"] for face in found]
+    assert DeepFace.verify(*vectors, model_name="SFace", silent=True)["verified"] is True
+
+
+@pytest.mark.shared
+def test_no_face(pair: tuple[str, str]) -> None:
+    blank = np.full((120, 90, 3), 200, np.uint8)
+    with pytest.raises(NoFaceFound, match="enforce_detection=False"):
+        DeepFace.extract_faces(blank, detector_backend="yunet")
+    with pytest.raises(ValueError, match="no face"):  # what deepface raises is a ValueError too
+        DeepFace.verify(blank, pair[0], model_name="SFace", detector_backend="yunet")
+    found = DeepFace.extract_faces(blank, detector_backend="yunet", enforce_detection=False)
+    assert [(item["confidence"], item["face"].shape) for item in found] == [(0.0, (120, 90, 3))]
+    assert DeepFace.represent(blank, model_name="SFace", detector_backend="yunet", enforce_detection=False)[0]["face_confidence"] == 0.0
+
+
+@pytest.mark.shared
+def test_alignment_and_expansion_change_the_crop(pair: tuple[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def seen(**options: Any) -> np.ndarray:
+        face = DeepFace.represent(pair[0], model_name="SFace", detector_backend="yunet", return_face=True, **options)[0]["face"]
+        assert face.shape == (112, 112, 3)
+        assert 0.5 < face.max() <= 1
+        return np.asarray(face)
+
+    assert np.abs(seen() - seen(align=False)).mean() > 0.02
+    assert np.abs(seen(align=False) - seen(align=False, expand_percentage=30)).mean() > 0.02
+    monkeypatch.setattr(compat, "_said", set())
+    with pytest.warns(CompatWarning, match="follows the landmarks"):
+        assert np.array_equal(seen(), seen(expand_percentage=30))
+
+
+@pytest.mark.shared
+def test_offline_detector_names_yunet(pair: tuple[str, str], tmp_path: Path) -> None:
+    with settings.use(cache=tmp_path / "cache", offline=True, mirrors=()), pytest.raises(AssetUnavailable, match="'yunet'"):
+        DeepFace.extract_faces(pair[0], detector_backend="ssd")
