@@ -153,12 +153,14 @@ class Pipeline:
         self.spec = spec or PipelineSpec()
         self._detector_card = cards.get(self.spec.detector, "detect")
         self._embedder_card = cards.get(self.spec.embedder, "embed")
+        for card in (self._detector_card, self._embedder_card):
+            cards.check_license(card)
         self._members = tuple(_Member(card, self.spec, scheme_of(self._detector_card)) for card in cards.members(self._embedder_card))
         self._landmarker_cards = tuple(dict.fromkeys(item.landmarker.name for item in self._members if item.landmarker is not None))
         if self.spec.landmarker and self.spec.landmarker not in self._landmarker_cards and not all(item.served for item in self._members):
             raise ConfigError(f"the landmarker {self.spec.landmarker} gives none of the points that the crops of {self.spec.embedder} need")
-        for card in (self._detector_card, *map(cards.get, self._landmarker_cards), self._embedder_card):
-            cards.check_license(card)
+        for name in self._landmarker_cards:
+            cards.check_license(cards.get(name))
 
     @property
     def session_options(self) -> SessionOptions:

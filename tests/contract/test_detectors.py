@@ -3,7 +3,7 @@
 Stated behavior, tested below:
 - no face, 1x1, one row, one column: an empty list, no error;
 - a face half outside the picture is found, and its box may leave the picture (detectors that cut boxes cut them);
-- a face of 12 px is found by the detectors in `TINY` and by none else at their own scores;
+- a face of 12 px is found by the detectors in `TINY`, and by none else, at their own scores (in one picture: a fact, not a promise);
 - a face turned by 90° is no promise of any detector: the retry ladder is for it;
 - a picture of 100 megapixels is shrunk to the detector's input size, so that a 100-px face in it is lost to the plain run; the step "tile" finds it.
 """
@@ -28,7 +28,9 @@ MIRRORED = ["yunet-2023mar", "scrfd-500m", "scrfd-2.5g", "ultralight-rfb320"]
 NAMES = [
     "yunet-2023mar-int8bq", "retinaface-mnet025", "scrfd-2.5g-bnkps", "mtcnn", "mtcnn-facenet", "ssd-res10", "centerface", "haar-frontalface", *MIRRORED,
 ]  # fmt: skip
-TINY = {"yunet-2023mar-int8bq", "yunet-2023mar", "scrfd-500m", "scrfd-2.5g", "scrfd-2.5g-bnkps", "retinaface-mnet025"}
+TINY = {
+    "yunet-2023mar-int8bq", "yunet-2023mar", "scrfd-2.5g", "scrfd-2.5g-bnkps", "mtcnn", "mtcnn-facenet", "centerface", "ultralight-rfb320",
+}  # fmt: skip
 Pictures = Mapping[str, np.ndarray]
 
 

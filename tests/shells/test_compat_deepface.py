@@ -331,6 +331,14 @@ def test_normalized_vectors(pair: tuple[str, str]) -> None:
 
 
 @pytest.mark.shared
+def test_extracted_faces_are_represented_without_a_detector(pair: tuple[str, str]) -> None:
+    """The usual two steps. extract_faces gives RGB, arrays are taken for BGR: the flip is the script's, as in deepface."""
+    found = [DeepFace.extract_faces(path, detector_backend="yunet")[0]["face"][..., ::-1] for path in pair]
+    vectors = [DeepFace.represent(face, model_name="SFace", detector_backend="skip")[0]["embedding"] for face in found]
+    assert DeepFace.verify(*vectors, model_name="SFace", silent=True)["verified"] is True
+
+
+@pytest.mark.shared
 def test_no_face(pair: tuple[str, str]) -> None:
     blank = np.full((120, 90, 3), 200, np.uint8)
     with pytest.raises(NoFaceFound, match="enforce_detection=False"):

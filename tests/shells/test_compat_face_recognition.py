@@ -66,7 +66,7 @@ else:
     print("It's not a picture of me!")
 """,
 }
-"""As in the README of 1.3.0, word for word."""
+"""The code of the README of 1.3.0, statement by statement (some of its comments left out)."""
 
 
 def shape(value: Any) -> Any:
@@ -157,14 +157,14 @@ def test_cnn_locations_are_dlibs(images: Mapping[str, np.ndarray]) -> None:
 @pytest.mark.shared
 @pytest.mark.parametrize("name", GOLDEN["values"])
 @pytest.mark.parametrize("model", ["large", "small"])
-def test_landmarks_are_dlibs_to_a_pixel(images: Mapping[str, np.ndarray], name: str, model: str) -> None:
+def test_landmarks_are_dlibs(images: Mapping[str, np.ndarray], name: str, model: str) -> None:
     values = GOLDEN["values"][name]
     found = ours.face_landmarks(images[name], values["hog"], model)
     same_keys_in_order(shape(found), GOLDEN["shapes"]["face_landmarks" if model == "large" else "face_landmarks small"])
     assert len(found) == len(values[model])
     for mine, theirs in zip(found, values[model], strict=True):
         for group, points in theirs.items():
-            assert np.abs(np.array(mine[group]) - np.array(points)).max() <= 1, f"{name} {group}"
+            assert [list(point) for point in mine[group]] == points, f"{name} {group}"
 
 
 @pytest.mark.shared
@@ -175,7 +175,7 @@ def test_encodings_are_dlibs(images: Mapping[str, np.ndarray], name: str, model:
     found = ours.face_encodings(images[name], values["hog"], model=model)
     same_keys_in_order(shape(found), GOLDEN["shapes"]["face_encodings"])
     wanted = np.array(values["encodings" if model == "small" else "encodings large"])
-    assert np.linalg.norm(np.array(found) - wanted, axis=1).max() <= 5e-3  # same people lie at 0.3, strangers above 0.6
+    assert np.linalg.norm(np.array(found) - wanted, axis=1).max() <= 2e-3  # measured 1.1e-3; same people lie at 0.3, strangers above 0.6
 
 
 @pytest.mark.shared

@@ -56,3 +56,52 @@ def test_a_wrong_list_names_the_line(command: Command, lfw: Path) -> None:
     result = command("evaluate", "lfw", "--root", lfw / "lfw", "--pairs", lfw / "pairs.txt")
     assert result.code == 2
     assert "line 3" in result.err
+
+
+def test_scores_of_a_file(command: Command, tmp_path: Path) -> None:
+    (tmp_path / "s.csv").write_text("score,label\n" + "".join(f"{s},1\n" for s in (0.99, 0.79, 0.89, 0.11, 0.92)) + "0.11,0\n0.39,0\n")
+    result = command("evaluate", "scores", tmp_path / "s.csv", "--thresholds", "0.9,0.3", "--json", "--out", tmp_path / "out")
+    document = json.loads(result.out)
+    assert [(row["tar"], row["trr"]) for row in document["table"]] == [(0.4, 1.0), (0.8, 0.5)]
+    assert json.loads((tmp_path / "out" / "report.json").read_text()) == document
+    assert "TAR" in command("evaluate", "scores", tmp_path / "s.csv", "--plot", tmp_path / "roc.svg").out
+    assert (tmp_path / "roc.svg").is_file()
+    refused = command("evaluate", "scores", tmp_path / "s.csv", "--rates", "1e-4")
+    assert (refused.code, "it takes 30000" in refused.err) == (2, True)
+    (tmp_path / "i.csv").write_text("probe,predicted,score\na,a,0.9\n,b,0.4\n")
+    assert command("evaluate", "scores", tmp_path / "i.csv", "--quiet").out == "1\n"
+
+
+def test_files_of_other_kinds(command: Command, tmp_path: Path) -> None:
+    (tmp_path / "p.csv").write_text("score,species\n0.9,\n0.2,print\n0.8,replay\n")
+    assert json.loads(command("evaluate", "pad", tmp_path / "p.csv", "--threshold", "0.5", "--json").out)["at_threshold"]["worst"] == "replay"
+    assert "APCER replay" in command("evaluate", "pad", tmp_path / "p.csv").out
+    (tmp_path / "a.csv").write_text("truth,predicted\nx,x\ny,x\n")
+    assert "accuracy" in command("evaluate", "attributes", tmp_path / "a.csv").out
+    boxes = [{"source": "a", "faces": [{"box": [0, 0, 9, 9], "score": 0.9}]}]
+    (tmp_path / "b.json").write_text(json.dumps(boxes))
+    assert command("evaluate", "detection", tmp_path / "b.json", "--truth", tmp_path / "b.json", "--quiet").out == "1.000000\n"
+    (tmp_path / "c.json").write_text("{")
+    assert command("evaluate", "detection", tmp_path / "c.json", "--truth", tmp_path / "b.json").code == 2
+
+
+def test_compare_groups_and_hard_pairs(command: Command, lfw: Path) -> None:
+    words = ("evaluate", "lfw", "--root", lfw / "lfw", "--pairs", lfw / "pairs.txt")
+    (lfw / "people.csv").write_text("person,kind\nRed,warm\nGreen,cold\nBlue,cold\nDark,cold\n")
+    assert command(*words, "--out", lfw / "a", "--group-by", "kind", "--manifest", lfw / "people.csv", "--quiet").code == 0
+    assert [g["group"] for g in json.loads((lfw / "a" / "report.json").read_text())["groups"][0]["groups"]] == ["cold", "warm"]
+    assert command(*words, "--group-by", "kind").code == 2
+    assert command(*words, "--out", lfw / "b", "--center-crop", "0.5", "--quiet").code == 0
+    assert "McNemar" in command("evaluate", "compare", lfw / "a", lfw / "b").out
+    assert command("evaluate", "pairs", lfw / "pairs.txt", "--hard", "--root", lfw / "lfw", "--out", lfw / "h", "--quiet").code in (0, 2)
+
+
+def test_a_rate_on_the_command_line(command: Command, colors: dict[str, Path]) -> None:
+    document = json.loads(command("verify", colors["red"], colors["crimson"], "--fmr", "1e-4", "--json").out)
+    assert "measured for FMR 0.0001" in document["threshold_source"]
+    assert 0 < document["fmr"] < 1
+    assert 0 < document["probability"] < 1
+    assert "probability of the same person" in command("verify", colors["red"], colors["crimson"]).out
+    both = command("verify", colors["red"], colors["crimson"], "--fmr", "1e-4", "--threshold", "0.5")
+    assert both.code == 2
+    assert command("verify", colors["red"], colors["crimson"], "--fmr", "1e-4", "--align", "square:1.3").code == 2

@@ -43,7 +43,7 @@ LAYERS = [  # module, attribute, arguments that reach it
     ("faceworks.pipeline", "load_detector", ()),
     ("faceworks.pipeline", "load_embedder", ()),
     ("faceworks.pipeline:Pipeline", "find", ()),
-    ("faceworks.pipeline:Pipeline", "crop", ()),
+    ("faceworks.pipeline:Pipeline", "embed_views", ()),
     ("faceworks.align", "crop", ()),
     ("faceworks.pipeline:Pipeline", "embed_views", ()),
     ("faceworks.verification", "resolve_threshold", ()),

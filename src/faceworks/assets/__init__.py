@@ -19,13 +19,13 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from .obtain import fetch, fetch_all, locate, remove, status, verify
+from .obtain import adopt, fetch, fetch_all, locate, remove, status, verify
 from .store import atomic_write, cache_folder, lock
 
 if TYPE_CHECKING:
     from .tensors import read_tensors
 
-__all__ = ["atomic_write", "cache_folder", "fetch", "fetch_all", "locate", "lock", "read_tensors", "remove", "status", "verify"]
+__all__ = ["adopt", "atomic_write", "cache_folder", "fetch", "fetch_all", "locate", "lock", "read_tensors", "remove", "status", "verify"]
 
 
 def __getattr__(name: str) -> Any:

@@ -17,7 +17,7 @@ from . import pins
 from .sources import SourceFailure, file_name, parse_source
 from .store import cache_folder, digest, git_blob, hashed_write, install, lock, storage_errors
 
-__all__ = ["fetch", "fetch_all", "locate", "remove", "status", "verify"]
+__all__ = ["adopt", "fetch", "fetch_all", "locate", "remove", "status", "verify"]
 
 PACKAGE = Path(__file__).parents[1]
 
@@ -159,6 +159,24 @@ def _adopt(file: FileSpec, identity: _Identity, path: Path) -> Path:
         return _settle(file, identity, temporary, sha256, file.from_[0])
     except (AssetUnavailable, SourceFailure, OSError):
         return path
+
+
+def adopt(file: FileSpec, path: Path) -> Path:
+    """Copy a local file into the cache as the one that a card names; its path there.
+
+    Raises:
+        ChecksumMismatch: it is another file. AssetUnavailable: it cannot be read, or the cache cannot be written.
+    """
+    identity = _identity(file)
+    temporary = cache_folder("partial") / f"{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:32]}.adopted"
+    try:
+        with path.open("rb") as source:
+            sha256 = hashed_write(temporary, lambda write: [write(block) for block in iter(lambda: source.read(1 << 20), b"")])
+        return _settle(file, identity, temporary, sha256, file.from_[0])
+    except SourceFailure as error:
+        raise ChecksumMismatch(f"{path} is not the file that the card names: {error}") from error
+    except OSError as error:
+        raise AssetUnavailable(f"{path} cannot be read: {error.strerror or error}") from error
 
 
 def _what(file: FileSpec, identity: _Identity) -> str:

@@ -24,7 +24,7 @@ COMMANDS = {
     "align": ("faceworks.cli.align:align", "Cut faces out of pictures: aligned, square, turned to the front."),
     "embed": ("faceworks.cli.embed:embed", "Turn faces into vectors."),
     "gallery": ("faceworks.cli.gallery:gallery", "People enrolled, found, removed."),
-    "models": ("faceworks.cli.models:models", "The model catalog: list, show, pull, verify, where."),
+    "models": ("faceworks.cli.models:models", "The model catalog: list, show, pull, verify, where, add."),
     "evaluate": ("faceworks.cli.evaluate:evaluate", "Measure error rates on a data set."),
     "demo": ("faceworks.cli.demo:demo", "Run on sample pictures and explain what was decided."),
 }

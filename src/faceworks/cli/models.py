@@ -1,7 +1,8 @@
-"""faceworks models list | show | pull | verify | where"""
+"""faceworks models list | show | pull | verify | where | add"""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -20,7 +21,7 @@ ORDER = ("ready", "pull", "manual")
 WORDS = {"ready": "ready", "pull": "to fetch", "manual": "by hand"}
 
 
-@click.group(short_help="The model catalog: list, show, pull, verify, where.")
+@click.group(short_help="The model catalog: list, show, pull, verify, where, add.")
 @debug
 def models() -> None:
     """The model catalog: every model with its license, source and checksum.
@@ -224,4 +225,28 @@ def where(names: tuple[str, ...], as_json: bool) -> int:
     else:
         for name, role, path in found:
             click.echo(f"{name}\t{role}\t{path or 'not here; run: faceworks models pull ' + name}")
+    return 0
+
+
+@models.command(short_help="Register a checkpoint of your own.")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--like", required=True, metavar="NAME", help="The card whose preprocessing, converter and outputs hold for the file.")
+@click.option("--name", metavar="NAME", help="What it shall be called. Default: the card's name and the file's.")
+@json_option
+@quiet_option
+@debug
+def add(file: Path, like: str, name: str | None, as_json: bool, quiet: bool) -> int:
+    """Register a checkpoint of your own: FILE is copied into the cache, converted and opened as the card NAME says, and gets a card beside your others.
+
+    The new card has no threshold and no published figures, since they were measured with other weights, and its license is unknown: edit it.
+    """
+    from ..runtime.adding import add_model
+
+    card = add_model(file, like, name)
+    if as_json:
+        print_json({"name": card.name, "task": card.task, "like": like, "card": card.path, "sha256": card.file[0].sha256})
+    elif quiet:
+        click.echo(card.name)
+    else:
+        click.echo(f"{card.name}\t{card.task}\t{card.path}")
     return 0

@@ -27,7 +27,7 @@ __all__ = [
 F = TypeVar("F", bound=Callable[..., Any])
 METRICS = ("cosine", "euclidean", "euclidean_l2", "angular", "chi2")  # equal to similarity.METRICS (tested); here so that --help imports no NumPy
 SPEC_OPTIONS = ("detector", "embedder", "align", "select", "on_no_face", "metric", "threshold", "min_score", "flip", "crops", "device", "threads", "fmr",
-                "calibration")  # fmt: skip
+                "calibration", "landmarker", "retry")  # fmt: skip
 
 
 def _apply(*decorators: Callable[[Any], Any]) -> Callable[[F], F]:
@@ -75,11 +75,18 @@ detector_options = _apply(
         type=click.Choice(["raise", "empty", "whole"]),
         help="A picture without a face: an error, no result, or the whole picture taken for a face.",
     ),
+    click.option(
+        "--retry",
+        metavar="STEPS",
+        callback=lambda ctx, _, value: tuple(value.split(",")) if value else None,
+        help="Where no face is found, try in this order: pad,rotate90,rotate180,rotate270,tile,larger.",
+    ),
     device_options,
 )
 embedder_options = _apply(
     click.option("--embedder", metavar="NAME", help="Embedder (see `faceworks models list --task embed`)."),
     click.option("--align", metavar="HOW", help="similarity5 (the embedder's own crop), none (whole picture), or a crop such as square:1.3."),
+    click.option("--landmarker", metavar="NAME", help="Who gives the points that the crop needs, where the detector does not."),
     click.option("--flip", is_flag=True, default=None, help="Embed the mirrored crop too and add both vectors."),
     click.option("--crops", type=click.IntRange(1, 5), help="1, or 5: embed four slightly shifted crops too and add the vectors."),
 )

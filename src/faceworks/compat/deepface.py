@@ -28,8 +28,8 @@ from .deepface_tables import RANGES, THRESHOLDS, MetricName, find_confidence, fi
 __all__ = ["DeepFace", "analyze", "extract_faces", "find", "register", "represent", "search", "verify"]
 
 NO_PROBABILITY = (
-    "'confidence' is deepface's formula, and no probability: it jumps by up to 30 points at the threshold, saturates at 100, and was fitted on a few "
-    "pictures for deepface's own alignment; do not average or test it; use 'distance', or faceworks.verify, whose figures name their evaluation"
+    "'confidence' is deepface's formula, and no probability: it jumps by up to 30 points at the threshold, saturates at 100, and was fitted on 25 pictures "
+    "of nine people with deepface's own alignment; do not average or test it; use 'distance', or faceworks.verify, whose figures name their evaluation"
 )
 NO_AREA: dict[str, Any] = {"x": None, "y": None, "w": None, "h": None, "left_eye": None, "right_eye": None}
 

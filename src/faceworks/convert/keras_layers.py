@@ -161,6 +161,9 @@ def _convolve(
     dilation = _pair(settings.get("dilation_rate", 1), name)
     if dilation != [1, 1] and window["strides"] != [1, 1]:
         raise ConversionError(f"the layer {name}: dilation with strides is not converted")
+    if dilation != [1, 1] and window["auto_pad"] == "SAME_UPPER":  # onnxruntime wants the pads spelled out
+        wide = [(side - 1) * step for side, step in zip(window["kernel_shape"], dilation, strict=True)]
+        window = {**window, "auto_pad": "NOTSET", "pads": [*(n // 2 for n in wide), *(n - n // 2 for n in wide)]}
     return Tensor(builder.add("Conv", inputs, f"{name}/conv", group=group, dilations=dilation, **window), len(kernel), True)
 
 

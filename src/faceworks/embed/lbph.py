@@ -31,7 +31,7 @@ class Decode:
     points: int = 8
     radius: int = 1
     grid: tuple[int, ...] = (8, 8)
-    patterns: str = "all"
+    patterns: lbp.Patterns = "all"
 
     def __post_init__(self) -> None:
         if len(self.grid) != 2 or min(self.grid) < 1:
@@ -57,7 +57,7 @@ class Decode:
 def describe(gray: NDArray[np.uint8], decode: Decode | None = None) -> FloatArray:
     """The histograms of a gray picture (H, W) uint8, cells row by row: (D,) float32, each cell summing to 1."""
     decode = decode or Decode()
-    patterns = lbp.inner_codes(gray, decode.points, decode.radius, decode.patterns)  # type: ignore[arg-type]
+    patterns = lbp.inner_codes(gray, decode.points, decode.radius, decode.patterns)
     return lbp.histograms(patterns, (decode.grid[0], decode.grid[1]), decode.bins)
 
 

@@ -44,7 +44,8 @@ def curves(doc: Mapping[str, Any]) -> list[str]:
     if not roc:
         return []
     low = roc[0][0]
-    floor = max(0.0, min(0.9, min(row[2] for row in roc)) - 0.02)
+    lowest = min(row[2] for row in roc)
+    floor = max(0.0, lowest - 0.15 * (1 - lowest))
     x = Axis("FMR (false match rate)", low, 1.0, "log")
     charts = [
         line_chart(
@@ -110,7 +111,7 @@ def summary_sections(doc: Mapping[str, Any]) -> list[Section]:
     tables = [Table(("measure", "value"), facts), *([Table(head, rows)] if rows else [])]
     text = WORDS
     if doc.get("refused"):
-        text += "\n\nNot given: " + "; ".join(f"FMR {rate}: {why}" for rate, why in doc["refused"].items()) + "."
+        text += f"\n\nNot given: FMR {', '.join(doc['refused'])}. {doc['impostors']} impostor comparisons do not carry them (rule of three: 3 / FMR)."
     if doc.get("independent"):
         text += "\n\nNo people were named: comparisons were taken as independent. If they share people, the intervals are too narrow."
     return [Section("Error rates", text, tables), Section("Curves", charts=curves(doc))]
@@ -132,9 +133,8 @@ def _group_section(group: Mapping[str, Any]) -> Section:
         for item in group["groups"]
     ]
     across = [(name, str(n), str(errors)) for name, (n, errors) in group["across"].items()]
-    word = [
-        f"{name} {value:.3g}" for name, value in ((k, group[k]) for k in ("fnmr_ratio", "fmr_ratio", "fnmr_gini", "fmr_gini")) if value is not None
-    ]
+    names = ("fnmr_ratio", "fmr_ratio", "fnmr_gini", "fmr_gini")
+    word = [f"{name.split('_')[0].upper()} {name.split('_')[1]} {group[name]:.3g}" for name in names if group[name] is not None]
     text = (
         f"One threshold for all: score {group['threshold']:.4f}. A genuine pair counts in its person's group, an impostor pair if both people are in "
         f"it. {group['unknown']} pairs had no known group on both sides. {', '.join(word) or 'Ratio and Gini are not defined here'}."

@@ -38,12 +38,16 @@ class Axis:
 
     @property
     def marks(self) -> tuple[float, ...]:
-        """Ticks: the given ones, else decades, else five."""
+        """Ticks: the given ones, else decades, else about five round numbers."""
         if self.ticks:
             return self.ticks
         if self.scale == "log":
             return tuple(10.0**k for k in range(math.ceil(math.log10(self.low) - 1e-9), math.floor(math.log10(self.high) + 1e-9) + 1))
-        return tuple(self.low + (self.high - self.low) * k / 5 for k in range(6))
+        rough = (self.high - self.low) / 5 or 1.0
+        unit = 10.0 ** math.floor(math.log10(rough))
+        step = unit * min((1, 2, 5, 10), key=lambda factor: abs(factor * unit - rough))
+        first = math.ceil(self.low / step - 1e-9)
+        return tuple(round(k * step, 12) for k in range(first, math.floor(self.high / step + 1e-9) + 1))
 
 
 @dataclass(frozen=True, slots=True)
