@@ -137,6 +137,7 @@ class Gallery:
 
     @calibration.setter
     def calibration(self, value: Calibration | None) -> None:
+        """Use this one instead."""
         self._calibration = value
 
     def threshold(self, given: float | None = None, fpir: float | None = None) -> Threshold:
