@@ -57,7 +57,8 @@ class Binding:
     @classmethod
     def from_json(cls, plain: Mapping[str, Any]) -> Binding:
         """The contrary of `to_json`."""
-        return cls(str(plain["model"]), str(plain["recipe"]), int(plain["dim"]), dict(plain.get("spec", {})), str(plain.get("metric", "cosine")))
+        spec = {name: tuple(value) if isinstance(value, list) else value for name, value in plain.get("spec", {}).items()}
+        return cls(str(plain["model"]), str(plain["recipe"]), int(plain["dim"]), spec, str(plain.get("metric", "cosine")))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

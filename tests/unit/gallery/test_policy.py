@@ -261,12 +261,12 @@ def test_modes(tmp_path: Path) -> None:
 
 
 def test_a_gallery_is_opened_with_its_model(tmp_path: Path) -> None:
-    spec = PipelineSpec(flip=True)
+    spec = PipelineSpec(flip=True, threshold=0.5, select="all")
     with open_gallery(tmp_path / "p.h5", spec=spec) as gallery:
         samples = np.random.default_rng(0).normal(size=(1, 128))
         gallery.store([names.new_person("Ada", "ada")], faceworks.gallery.backend.samples_of(["ada"], [0], samples, [1]))
     with open_gallery(tmp_path / "p.h5", "r") as gallery:
-        assert gallery.pipeline.spec.flip
+        assert gallery.pipeline.spec == PipelineSpec(flip=True), "what decides a vector is remembered, nothing else"
         assert gallery.binding.model == gallery.pipeline.embedding_id
     with pytest.raises(ModelMismatch, match="reindex"):
         open_gallery(tmp_path / "p.h5", "r", flip=False)
