@@ -20,7 +20,7 @@ from faceworks.types import Face
 
 pytestmark = pytest.mark.shared
 COUNTS = {
-    "yunet-2023mar": (43, 46, 0.5),
+    "yunet-2023mar": (43, 48, 0.5),  # SOURCE.md counts 46 at the pictures' own size; the card enlarges those below 512 px
     "scrfd-500m": (43, 43, 0.5),
     "scrfd-2.5g": (43, 47, 0.5),
     "scrfd-2.5g-bnkps": (43, 47, 0.5),

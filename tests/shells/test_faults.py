@@ -15,6 +15,7 @@ import pytest
 
 from faceworks import api, errors
 from faceworks.cli import exit_code
+from faceworks.cli.app import COMMANDS
 
 from .conftest import Command
 
@@ -132,7 +133,7 @@ def test_exit_code_of_errors() -> None:
     [
         ((), "Usage"),
         (("verfy", "a", "b"), "did you mean verify"),
-        (("nothing",), "commands: verify, detect, embed, models, evaluate, demo"),
+        (("nothing",), f"commands: {', '.join(COMMANDS)}"),
         (("verify", "a"), "see: faceworks verify --help"),
         (("verify", "a", "b", "--threshhold", "1"), "--threshold"),
         (("verify", "a", "b", "--threshold", "high"), "'high' is not a valid float"),
@@ -146,7 +147,7 @@ def test_exit_code_of_errors() -> None:
         (("detect",), "PATH"),
         (("detect", "no.jpg"), "no.jpg"),
         (("embed", "no.jpg"), "--out"),
-        (("models", "show", "yunet-2023"), "did you mean yunet-2023mar-int8bq"),
+        (("models", "show", "yunet-2023"), "did you mean yunet-2023mar or yunet-2023mar-int8bq"),
         (("models", "pull"), "--all-default"),
         (("models", "pull", "nothing"), "nothing"),
         (("evaluate", "lfw", "--root", ".", "--pairs", "none.txt"), "none.txt"),
