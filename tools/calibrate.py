@@ -16,7 +16,7 @@ sys.path.insert(0, str(ROOT / "src"))
 
 from faceworks import calibration, cards  # noqa: E402
 from faceworks.evaluate import calibrate_folder  # noqa: E402
-from faceworks.pipeline import PipelineSpec  # noqa: E402
+from faceworks.pipeline import Pipeline, PipelineSpec  # noqa: E402
 
 RECIPES = (
     {},
@@ -36,26 +36,25 @@ def main() -> None:
     parser.add_argument("--vectors", type=Path, help="folder of kept vectors; default: the cache")
     parser.add_argument("--only", type=int, nargs="*", help="numbers of RECIPES")
     chosen = parser.parse_args()
-    written = set()
+    current = set()
     for number, options in enumerate(RECIPES):
         if any(isinstance(name, str) and name not in cards.names() for name in options.values()):
             print(f"left out: {options} (no such card)")
             continue
-        if chosen.only and number not in chosen.only:
-            continue
         spec = PipelineSpec(select="central", on_no_face="empty", **options)  # type: ignore[arg-type]
+        current.add(f"{Pipeline(spec).recipe_id}.json")
+        if chosen.only is not None and number not in chosen.only:
+            continue
         found = calibrate_folder(chosen.images, spec, dataset=chosen.dataset, store=chosen.vectors, progress=True)
         path = calibration.PACKAGED / f"{found.recipe}.json"
         calibration.save(found, path)
-        written.add(path.name)
         print(f"{options or 'default'}: {path.relative_to(ROOT)}; {found.impostors} impostor comparisons")
         for row in found.rows:
             print(f"  FMR {row.fmr:g}: score {row.threshold:.4f}, reached {row.low:.2e} to {row.high:.2e}, FNMR {row.fnmr:.4f}")
-    if not chosen.only:
-        for path in calibration.PACKAGED.glob("*.json"):
-            if path.name not in written:
-                path.unlink()
-                print(f"removed {path.name}: its recipe is not among RECIPES as they are now")
+    for path in calibration.PACKAGED.glob("*.json"):
+        if path.name not in current:
+            path.unlink()
+            print(f"removed {path.name}: its recipe is not among RECIPES as they are now")
 
 
 if __name__ == "__main__":

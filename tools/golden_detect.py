@@ -4,7 +4,7 @@
     python tools/golden_detect.py NAME PIXELS WEIGHTS        run one original on them; WEIGHTS is a folder with the files that the cards name
 
 The second line runs where the original is installed, without faceworks: NAME and what it needs are in `ORIGINALS`. An original that works on any size
-gets the same tensor as ours: shrunk (never enlarged) to fit 640x640, at the top left, sides rounded up to multiples of 32. Only numbers are written:
+gets the same tensor as ours: fitted into 640x640, at the top left, sides rounded up to multiples of 32. Only numbers are written:
 each face is x1, y1, x2, y2, score and five points in coordinates of the picture.
 """
 
@@ -34,13 +34,16 @@ def pictures(target: Path, shared: Path | None) -> None:
         np.save(target / f"dlib-{path.stem}.npy", image.load(path))
 
 
-def fitted(picture):
+def fitted(picture, enlarge=0):
+    """The tensor that ours gets too, and the factors back: bilinear down to half the size and upwards, averaged below."""
     import cv2
 
     height, width = picture.shape[:2]
-    scale = min(640 / height, 640 / width, 1.0)
+    side = min(enlarge, 2 * max(height, width))
+    scale = side / max(height, width) if max(height, width) < side else min(640 / height, 640 / width, 1.0)
     size = max(1, round(height * scale)), max(1, round(width * scale))
-    small = picture if size == (height, width) else cv2.resize(picture, size[::-1], interpolation=cv2.INTER_AREA)
+    kind = cv2.INTER_LINEAR if min(size[0] / height, size[1] / width) >= 0.5 else cv2.INTER_AREA
+    small = picture if size == (height, width) else cv2.resize(picture, size[::-1], interpolation=kind)
     canvas = np.zeros((ceil(size[0] / 32) * 32, ceil(size[1] / 32) * 32, 3), np.uint8)
     canvas[: size[0], : size[1]] = small
     return canvas, np.array([width / size[1], height / size[0]])
@@ -90,7 +93,7 @@ def yunet(weights):
     import cv2
 
     def run(picture):
-        canvas, scale = fitted(picture)
+        canvas, scale = fitted(picture, enlarge=512)
         size = (canvas.shape[1], canvas.shape[0])
         detector = cv2.FaceDetectorYN.create(str(weights / "face_detection_yunet_2023mar.onnx"), "", size, 0.7, 0.3, 5000)
         _, found = detector.detect(np.ascontiguousarray(canvas[..., ::-1]))

@@ -82,7 +82,7 @@ def threshold_for_fmr(calibration: Calibration | None, fmr: float, metric: Metri
         InputError: a rate that the calibration cannot carry.
     """
     if calibration is None:
-        why = "raw euclidean distances have none" if metric == "euclidean" else f"none was measured for this recipe ({recipe})"
+        why = f"{metric} distances of raw vectors have none" if metric in similarity.RAW else f"none was measured for this recipe ({recipe})"
         raise ConfigError(
             f"fmr={fmr:g} needs a calibration, and {why}; measure one (faceworks evaluate calibrate DIR --keep), use "
             "a recipe that has one (the default pipeline), or give a threshold"

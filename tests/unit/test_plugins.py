@@ -43,7 +43,7 @@ def test_an_outside_package_adds_an_adapter(monkeypatch: pytest.MonkeyPatch, tmp
 def test_a_near_miss_is_pointed_out() -> None:
     with pytest.raises(CardError, match="did you mean yunet"):
         plugins.load_adapter("detect", "yunett", DETECT)
-    with pytest.raises(CardError, match="known: onnx"):
+    with pytest.raises(CardError, match=r"known: .*onnx"):
         plugins.load_adapter("embed", "zzz", EMBED)
 
 

@@ -197,7 +197,7 @@ def test_a_threshold_for_a_rate(metric):
 
 
 def test_what_a_rate_needs():
-    with pytest.raises(ConfigError, match="raw euclidean distances have none"):
+    with pytest.raises(ConfigError, match="euclidean distances of raw vectors have none"):
         Pipeline(PipelineSpec(fmr=1e-4, metric="euclidean")).decision()
     with pytest.raises(ConfigError, match="none was measured for this recipe"):
         threshold_for_fmr(None, 1e-3, "cosine", "abc")

@@ -34,7 +34,7 @@ def _numbers(kind: Any) -> Callable[[click.Context, click.Parameter, str | None]
         try:
             return tuple(kind(part) for part in value.split(","))
         except ValueError as error:
-            raise click.BadParameter(f"must be numbers joined by commas; got {value!r}", ctx) from error
+            raise click.BadParameter(f"must be numbers joined by commas, such as 1,2; got {value!r}", ctx) from error
 
     return parse
 
