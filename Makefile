@@ -27,8 +27,9 @@ check: $(VENV)/.dev ## ruff, mypy --strict, import layers, and whether generated
 	$(BIN)/lint-imports
 	$(BIN)/python tools/docs.py --check
 
-test: $(VENV)/.dev ## all tests, in as many processes as there are cores (WORKERS=1); TESTS="tests/shells -k verify" for some
-	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(TESTS)
+MARKS ?= not slow and not bench
+test: $(VENV)/.dev ## the tests, in as many processes as there are cores (WORKERS=1); TESTS="tests/shells -k verify" for some, MARKS=slow for the long ones
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "$(MARKS)" $(TESTS)
 
 docs: $(VENV)/.dev ## write docs/reference/ and NOTICE from commands, cards, settings and dataclasses
 	$(BIN)/python tools/docs.py
