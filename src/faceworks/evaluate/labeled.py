@@ -201,7 +201,12 @@ def read_utkface(root: str | Path) -> LabeledPictures:
         raise InputError(f"{base}: no picture with a name of UTKFace, [age]_[gender]_[race]_[date].jpg")
     table = np.array(rows, np.int64)
     groups = np.array([age_group(age) for age in table[:, 0]], np.int64)
-    labels = {"age": table[:, 0].astype(np.float64), "age_group": groups, "gender": table[:, 1], "race": table[:, 2]}
+    labels: dict[str, NDArray[np.int64] | NDArray[np.float64]] = {
+        "age": table[:, 0].astype(np.float64),
+        "age_group": groups,
+        "gender": table[:, 1],
+        "race": table[:, 2],
+    }
     classes = {"age_group": ADIENCE_AGES, "gender": UTKFACE_GENDERS, "race": UTKFACE_RACES}
     names = np.array([path.relative_to(base).as_posix() for path in paths])
     return LabeledPictures(str(base), names, paths, labels, classes, None, tuple(skipped))
