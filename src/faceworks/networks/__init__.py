@@ -30,6 +30,13 @@ NETWORKS = {
     "emonet": "faceworks.networks.emonet:EmoNet",
     "minifasnet-v2": "faceworks.networks.minifasnet:minifasnet_v2",
     "minifasnet-v1se": "faceworks.networks.minifasnet:minifasnet_v1se",
+    "nn1": "faceworks.networks.nn1:NN1",
+    "nn2": "faceworks.networks.nn2:NN2",
+    "emotion-cnn": "faceworks.networks.emotion_cnn:EmotionCNN",
+    "mini-xception": "faceworks.networks.mini_xception:MiniXception",
+    "levi-hassner": "faceworks.networks.levi_hassner:LeviHassner",
+    "lenet": "faceworks.networks.lenet:LeNetEmbedder",
+    "lenet-autoencoder": "faceworks.networks.lenet:LeNetAutoencoder",
 }
 """Network name → "module:builder". A builder is called with keyword arguments and returns an `nn.Module`."""
 
