@@ -11,23 +11,30 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from ..optional import require
+
 if TYPE_CHECKING:
     from .config import TrainConfig, read_config
-    from .export import export_run
+    from .experiments import run_experiment
+    from .export import export_run, refuse_taken
     from .loop import TrainResult, train
 
-__all__ = ["TrainConfig", "TrainResult", "export_run", "read_config", "train"]
+__all__ = ["TrainConfig", "TrainResult", "export_run", "read_config", "refuse_taken", "run_experiment", "train"]
 
 _PLACES = {
     "TrainConfig": "config",
     "TrainResult": "loop",
     "export_run": "export",
     "read_config": "config",
+    "refuse_taken": "export",
+    "run_experiment": "experiments",
     "train": "loop",
 }
 
 
 def __getattr__(name: str) -> Any:
     if name in _PLACES:
+        if _PLACES[name] != "config":
+            require("torch", "train", "training")
         return getattr(importlib.import_module(f"{__name__}.{_PLACES[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
