@@ -212,7 +212,10 @@ def page(state: Path) -> str:
     if Path("/proc/cpuinfo").exists():
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
         processor = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), processor)
-    count = 20 * max(each, default=0)
+    most = max(each, default=0)
+    part = "All of View 2."
+    if most < 300:
+        part = f"**A stated part of View 2: {20 * most} of its 6,000 pairs** (the first {most} same and different pairs of each fold); `--each 300` takes all."
     return f"""# Detectors side by side
 
 Written by `python bench/detectors.py write` from what its steps measured ({", ".join(sorted(dates))}); {os.cpu_count()} cores of {processor}.
@@ -222,7 +225,7 @@ Written by `python bench/detectors.py write` from what its steps measured ({", "
 - **Hits**: faces found in dlib's nine annotated example photos (43 faces) at the card's own score, IoU > {OVERLAP} (dlib's boxes are tight). "Other boxes" are
   boxes that match no marked face; some of them are real faces that nobody marked.
 - **LFW**: deep-funneled, `{PipelineSpec().embedder}`, the central face, thresholds chosen on the other nine folds, mean ± standard error over ten folds.
-  {"All of View 2." if count == 6000 else f"**A stated part of View 2: {count} of its 6,000 pairs** (the first {max(each, default=0)} same and different pairs of each fold); `--each 300` measures all."}
+  {part}
   A picture without a face makes its pairs wrong. *Aligned*: the embedder's own crop, by five points (the detector's own, or a landmarker's in its box).
   *Unaligned*: the square about the same box (`--align {UNALIGNED}`). LFW's deep-funneled pictures are upright already, so they show the least that alignment gives.
   "Gained : lost" counts pairs that only one of the two ways judges right, with the exact sign test.

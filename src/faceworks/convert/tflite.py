@@ -66,7 +66,7 @@ class _Builder:
         elif activation == 1:
             self.add("Relu", [made], target)
         elif activation == 3:
-            limits = [self.constant("zero", np.float32(0)), self.constant("six", np.float32(6))]
+            limits = [self.constant("zero", np.array(0, np.float32)), self.constant("six", np.array(6, np.float32))]
             self.add("Clip", [made, *limits], target)
         else:
             raise ConversionError(f"the activation {activation} is not known here; known: 1 ReLU, 3 ReLU6")

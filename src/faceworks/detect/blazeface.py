@@ -73,7 +73,7 @@ class Blazeface:
         return one_shot(self.card, self._session, images, self._faces, [self._decode.boxes, self._decode.scores], self._decode.min_size)
 
     def _faces(self, tensors: list[FloatArray], size: tuple[int, int]) -> Decoded:
-        rows, scores = tensors[0][0], 1 / (1 + np.exp(-np.clip(tensors[1][0, :, 0], -80, 80)))
+        rows, scores = tensors[0][0], (1 / (1 + np.exp(-np.clip(tensors[1][0, :, 0], -80, 80)))).astype(np.float32)
         middles = anchors(size, self._decode.strides, self._decode.anchors)
         if len(middles) != len(rows):
             raise ModelError(f"{self.card.name}: the network gives {len(rows)} boxes, strides and anchors of the card make {len(middles)}")
