@@ -23,6 +23,7 @@ COMMANDS = {
     "landmarks": ("faceworks.cli.landmarks:landmarks", "Find the facial points in pictures."),
     "align": ("faceworks.cli.align:align", "Cut faces out of pictures: aligned, square, turned to the front."),
     "embed": ("faceworks.cli.embed:embed", "Turn faces into vectors."),
+    "batch": ("faceworks.cli.batch:batch", "Many pictures into one Parquet table, resumable."),
     "gallery": ("faceworks.cli.gallery:gallery", "People enrolled, found, removed."),
     "models": ("faceworks.cli.models:models", "The model catalog: list, show, pull, verify, where, add."),
     "evaluate": ("faceworks.cli.evaluate:evaluate", "Measure error rates on a data set."),
