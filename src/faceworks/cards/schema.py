@@ -63,7 +63,8 @@ class InputSpec:
     box center, 1.3 times its longer side), "box:1.0" (the box scaled, shape not kept), "box" (+ `margin` pixels), or "image".
     `size` is (height, width); () means any size, rounded up to `multiple`. For "image", a picture whose longer side is below `enlarge` is
     enlarged to it, by a factor of at most `enlarge_most` (`enlarge = 0`: never). `border` is what lies outside the picture: black, replicate, or
-    shift (the crop is moved inside).
+    shift ("box:K" alone: the crop is shrunk and moved until it lies inside). A model that sees several scales of a face has one input for each,
+    with the role of its file ("box:2.7" for one, "box:4.0" for the other); their crops are one `View`.
     """
 
     crop: str
