@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import similarity
-from ..errors import GalleryLocked, InputError
+from ..errors import InputError, Outdated
 from ..types import FloatArray, frozen
 
 __all__ = [
@@ -29,7 +29,6 @@ __all__ = [
     "Hits",
     "Ids",
     "Info",
-    "Outdated",
     "Person",
     "Sample",
     "Samples",
@@ -255,10 +254,6 @@ class Change:
     people: Sequence[Person] = ()
     samples: Samples | None = None
     since: str | None = None
-
-
-class Outdated(GalleryLocked):
-    """Another writer was faster: what the change was computed from is no longer so. `Gallery` computes it anew."""
 
 
 def require_revision(change: Change, revision: str, url: str) -> None:

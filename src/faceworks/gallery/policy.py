@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from .. import image, similarity
-from ..errors import ConfigError, GalleryUnavailable, InputError, ModelMismatch
+from ..errors import ConfigError, GalleryUnavailable, InputError, ModelMismatch, Outdated
 from ..pipeline import Pipeline, PipelineSpec
 from ..types import FaceResult, FloatArray, Identification
 from . import adding, enrolling, names, removal, upkeep
-from .backend import Backend, Binding, Change, Entries, Info, Outdated, Person, Samples
+from .backend import Backend, Binding, Change, Entries, Info, Person, Samples
 from .enrolling import Enrolled, NewFace
 from .identifying import Calibration, Template, Templates, Threshold, decide, nearest_people, threshold_at_fpir
 

@@ -14,8 +14,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from faceworks.errors import GalleryUnavailable, InputError
-from faceworks.gallery.backend import Change, Outdated, Person, samples_of
+from faceworks.errors import GalleryUnavailable, InputError, Outdated
+from faceworks.gallery.backend import Change, Person, samples_of
 from faceworks.gallery.hdf5 import Hdf5Backend
 from faceworks.gallery.memory import MemoryBackend
 from gallery_tools import Unsynced, binding, change_of, content, people_of
