@@ -12,7 +12,7 @@ from ..errors import InputError
 
 __all__ = ["SUFFIXES", "expand"]
 
-SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".heic", ".heif", ".avif"})
+SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".heic", ".heif", ".avif", ".pgm", ".ppm", ".pnm"})
 """What `expand` takes for a picture in a folder."""
 
 
