@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
+from .analyze import parse_models
 from .options import common, detector_options, embedder_options, make_spec
 from .output import note, print_facts, print_json
 
@@ -93,3 +94,13 @@ def detect(sources: tuple[str, ...], as_json: bool, quiet: bool, **options: Any)
 def embed(sources: tuple[str, ...], as_json: bool, quiet: bool, **options: Any) -> int:
     """Vectors of all faces (raw, as the network gives them). Vectors of faces are personal data: treat them like the pictures."""
     return _run(sources, "embed", {}, as_json, quiet, options)
+
+
+@batch.command(short_help="Emotion, age, gender … of all faces.")
+@click.option("--attributes", default="emotion,age,gender", show_default=True, metavar="A,B", help="As of `faceworks analyze`.")
+@click.option("--model", "models", multiple=True, callback=parse_models, metavar="ATTRIBUTE=NAME", help="Who answers an attribute; repeatable.")
+@_options
+def analyze(sources: tuple[str, ...], attributes: str, models: dict[str, str], as_json: bool, quiet: bool, **options: Any) -> int:
+    """Attributes of all faces, as JSON in the column `attributes`. Distributions of a model, not facts about a person."""
+    wanted = tuple(item.strip() for item in attributes.split(",") if item.strip())
+    return _run(sources, "analyze", {}, as_json, quiet, options, attributes=wanted, models=models)
