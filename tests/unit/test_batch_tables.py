@@ -125,7 +125,8 @@ def test_killed_at_random_and_resumed(folder):
         from faceworks.pipeline import PipelineSpec
         from unit.batch_toys import ToyRows
         tables.SHARD_PICTURES = 3
-        tables.write_table(ToyRows(PipelineSpec(), "detect", delay=0.03), sorted(Path({str(folder / "in")!r}).glob("*.png")), {str(folder / "t.parquet")!r}, executor="serial")
+        tables.write_table(ToyRows(PipelineSpec(), "detect", delay=0.03), sorted(Path({str(folder / "in")!r}).glob("*.png")),
+                           {str(folder / "t.parquet")!r}, executor="serial")
         """
     )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
