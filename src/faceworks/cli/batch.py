@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -52,10 +53,9 @@ def _run(sources: tuple[str, ...], step: Any, defaults: dict[str, Any], as_json:
 
     found: Any = gather(sources, column=options["column"], every=options["every"], keyframes=options["keyframes"])
     first = next(found, None)
+    found = [] if first is None else itertools.chain([first], found)
     if not isinstance(first, Content):  # names are small: with all of them known the bar can tell what remains
-        found = [] if first is None else [first, *found]
-    else:
-        found = _chain(first, found)
+        found = list(found)
     spec = make_spec(options, **{"select": "all", "on_no_face": "empty", **defaults})
     summary = write_table(
         FaceRows(spec, step, **more), found, options["out"], executor=options["executor"], workers=options["workers"],
@@ -74,11 +74,6 @@ def _run(sources: tuple[str, ...], step: Any, defaults: dict[str, Any], as_json:
     if summary.errors:
         note(f"{summary.errors} picture{'s' * (summary.errors != 1)} could not be used; see the column error of {options['out']}")
     return 0
-
-
-def _chain(first: Any, rest: Any) -> Any:
-    yield first
-    yield from rest
 
 
 @batch.command(short_help="Boxes and points of all faces.")
