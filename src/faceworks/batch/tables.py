@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import __version__, cards
+from .. import cards
 from ..errors import ConfigError, FaceworksError, ManifestError
 from ..optional import require
 from . import Executor, map_images, rows, sources, task_id
@@ -107,7 +107,7 @@ class _Table:
     def __init__(self, folder: Path, task: rows.FaceRows, retry_errors: bool) -> None:
         self.arrow, self.parquet = (require(name, "parquet", "a table of faces") for name in ("pyarrow", "pyarrow.parquet"))
         self.folder, self.retry_errors = folder, retry_errors
-        about = {"version": __version__, "step": task.step, "task": f"{task_id(task.spec, task.step)} {_attributes(task)}", "columns": 1}
+        about = {"step": task.step, "task": f"{task_id(task.spec, task.step)} {_attributes(task)}", "columns": 1}
         self.schema = schema(self.arrow).with_metadata({KEY: json.dumps(about, sort_keys=True).encode()})
         self.about = about
         self.pictures = self.faces = self.errors = self.resumed = 0
