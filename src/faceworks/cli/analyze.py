@@ -41,6 +41,7 @@ class _WithCommands(click.Group):
 
 
 def parse_models(ctx: click.Context, _: click.Parameter, values: Sequence[str]) -> dict[str, str]:
+    """ATTRIBUTE=NAME words as a mapping."""
     found: dict[str, str] = {}
     for value in values:
         attribute, equals, name = value.partition("=")
