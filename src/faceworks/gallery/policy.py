@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["Entry", "Gallery"]
 
 
-NO_EFFECT = frozenset({"device", "threads", "threshold", "select", "on_no_face", "calibration", "fmr"})
+NO_EFFECT = frozenset({"device", "threads", "threshold", "select", "on_no_face", "calibration", "fmr", "max_faces"})
 """Options of a spec that a gallery does not remember: they leave the vectors as they are."""
 
 
