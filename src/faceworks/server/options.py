@@ -32,7 +32,7 @@ class ServerOptions:
         hosts: names under which it is reached besides the address (behind a proxy: the public name); other `Host` headers are refused.
         origins: web origins ("https://lab.example") whose pages may call the API (CORS); none by default.
         models: models that a request may name besides the default detector and embedder.
-        attributes: what `/analyze` answers when a request does not say.
+        attributes: what `/analyze` answers when a request does not say; their models are fetched and opened at the start (requests fetch nothing).
         slots: pictures worked on at once; 0 = one per core.
         queue: requests that wait for a slot; the next is answered 503.
         batch: largest micro-batch; used only where the probe at the start shows a gain of `batch_gain`. 1 = never.
@@ -54,7 +54,7 @@ class ServerOptions:
     hosts: tuple[str, ...] = ()
     origins: tuple[str, ...] = ()
     models: tuple[str, ...] = ()
-    attributes: tuple[str, ...] = ()
+    attributes: tuple[str, ...] = ("emotion", "age", "gender")
     slots: int = 0
     queue: int = 32
     batch: int = 8

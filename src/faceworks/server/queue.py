@@ -13,6 +13,7 @@ import functools
 from collections import deque
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -35,17 +36,21 @@ class _Item:
 class ModelQueue:
     """At most `slots` calls at once, at most `waiting` more in line.
 
+    Args:
+        around: entered in the worker thread around every call.
+
     Attributes:
         slots, waiting: the bounds. batch: most calls that travel together, 1 = none.
         running, peak: calls at work now, and the most that ever waited.
     """
 
-    def __init__(self, slots: int, waiting: int, prepare: Callable[[], None] | None = None) -> None:
+    def __init__(self, slots: int, waiting: int, around: Callable[[], AbstractContextManager[Any]] = contextlib.nullcontext) -> None:
         self.slots, self.waiting, self.batch = slots, waiting, 1
         self.running = self.peak = 0
         self._seconds = 0.05  # running mean of one call, for Retry-After
         self._line: deque[_Item] = deque()
-        self._pool = ThreadPoolExecutor(slots, "faceworks-model", prepare or (lambda: None))
+        self._pool = ThreadPoolExecutor(slots, "faceworks-model")
+        self._around = around
         self._idle = asyncio.Event()
         self._idle.set()
 
@@ -122,10 +127,11 @@ class ModelQueue:
 
     def _call(self, items: list[_Item]) -> list[tuple[Any, BaseException | None]]:
         """In a worker thread. A batch that fails is done again one by one: the error belongs to one of them."""
-        if len(items) > 1 and items[0].together is not None:
-            with contextlib.suppress(Exception):  # an error is found out below, each for itself
-                return [(value, None) for value in items[0].together([item.argument for item in items])]
-        return [self._single(item) for item in items]
+        with self._around():
+            if len(items) > 1 and items[0].together is not None:
+                with contextlib.suppress(Exception):  # an error is found out below, each for itself
+                    return [(value, None) for value in items[0].together([item.argument for item in items])]
+            return [self._single(item) for item in items]
 
     def _single(self, item: _Item) -> tuple[Any, BaseException | None]:
         try:

@@ -46,6 +46,10 @@ Steps = Annotated[tuple[str, ...], BeforeValidator(lambda value: tuple(value.spl
 Words = Annotated[tuple[str, ...], BeforeValidator(lambda value: tuple(value.split(",")) if isinstance(value, str) else value)]
 
 
+NO_OPTIONS = frozenset({"review", "prior", "attributes", "models", "abstain", "bpcer"})
+"""Fields of forms that are arguments of the functions, not options of the pipeline."""
+
+
 class DetectForm(Strict):
     """How faces are found."""
 
@@ -57,9 +61,7 @@ class DetectForm(Strict):
 
     def options(self) -> dict[str, Any]:
         """What was given, as options of a pipeline."""
-        return {
-            name: value for name, value in self.model_dump().items() if value is not None and name not in ("review", "prior", "attributes", "models")
-        }
+        return {name: value for name, value in self.model_dump().items() if value is not None and name not in NO_OPTIONS}
 
 
 class EmbedForm(DetectForm):
@@ -72,6 +74,27 @@ class EmbedForm(DetectForm):
     on_no_face: Literal["raise", "empty", "whole"] | None = None
     flip: bool | None = Field(None, description="Embed the mirrored crop too and add both vectors.")
     crops: Annotated[int, Field(ge=1, le=5)] | None = None
+
+
+Pairs = Annotated[dict[str, str], BeforeValidator(lambda value: _pairs(value) if isinstance(value, str) else value)]
+
+
+def _pairs(text: str) -> dict[str, str]:
+    found = [item.partition("=") for item in text.split(",") if item]
+    if not all(equals and name and value for name, equals, value in found):
+        raise ValueError("write attribute=model, separated by commas")
+    return {name.strip(): value.strip() for name, _, value in found}
+
+
+class AnalyzeForm(DetectForm):
+    """What is asked about faces."""
+
+    attributes: Words | None = Field(
+        None, max_length=20, description="Of emotion, intensity, valence, arousal, age, gender, race, liveness, pose, quality, separated by commas."
+    )
+    models: Pairs = Field({}, description="Who answers an attribute instead of its default: emotion=emonet-8,… (served models).")
+    abstain: Annotated[Finite, Field(ge=0, le=1)] = Field(0.0, description='A label less probable than this is given as "unsure".')
+    bpcer: Annotated[Finite, Field(ge=0, le=1)] | None = Field(None, description="Liveness: share of living faces that may be called fake.")
 
 
 class VerifyForm(EmbedForm):
@@ -131,6 +154,7 @@ class ScalarOut(Strict):
     range: list[float]
     spread: float | None = None
     model: str | None = None
+    reasons: list[str] | None = None
 
 
 class AnalyzedFaceOut(FaceOut):

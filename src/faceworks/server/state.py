@@ -7,12 +7,13 @@ import os
 import secrets
 import time
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from .. import api, cards, settings
+from .. import api, assets, cards, settings
 from ..errors import ConfigError, FaceworksError
 from ..pipeline import PipelineSpec
 from .metrics import Metrics
@@ -55,7 +56,7 @@ class State:
             )
         self.uploads = uploads
         self.metrics = Metrics(self.store, self.worker)
-        self.queue = ModelQueue(options.cores, options.queue, self._enter_settings)
+        self.queue = ModelQueue(options.cores, options.queue, self._settings)
         self.shelf = Shelf(options)
         usual = PipelineSpec()
         for name in options.models:
@@ -65,10 +66,11 @@ class State:
         self.trouble = "the models are being opened"
         self.gain: float | None = None
 
-    def _enter_settings(self) -> None:
-        """In each model thread, once: the operator's settings with the service's limits, read now and not at every request."""
+    def _settings(self) -> AbstractContextManager[settings.Settings]:
+        """Around each call in a model thread: the operator's settings as they were at the start, with the service's limits and without network: what a
+        request may use is fetched at the start, so that nobody outside makes the service download."""
         limits = {"max_image_bytes": self.options.max_image_bytes, "max_image_pixels": self.options.max_image_pixels, "threads": 1}
-        settings.use(self.settings, **limits).__enter__()
+        return settings.use(self.settings, offline=True, **limits)
 
     def spec(self, **options: Any) -> PipelineSpec:
         """A pipeline's options: the request's, one thread for each network, and the limit on faces.
@@ -87,15 +89,29 @@ class State:
         try:
             spec = self.spec(select="largest", on_no_face="whole")
             blank = np.full((480, 640, 3), 128, np.uint8)
-            api.embed([blank], spec)
+            with settings.use(offline=self.settings.offline):
+                api.embed([blank], spec)
+                for name in self.options.models:
+                    assets.fetch_all(cards.get(name).file, progress=False)
             if self.options.batch > 1:
                 self.gain = _gain(spec, blank, self.options.batch)
                 self.queue.batch = self.options.batch if self.gain >= self.options.batch_gain else 1
                 log.info("a batch of %d takes 1/%.2f of the time: %s", self.options.batch, self.gain, "used" if self.queue.batch > 1 else "not used")
+            self._wake_attributes(spec, blank)
             self.warm, self.trouble = True, ""
         except FaceworksError as error:
             self.trouble = f"the models cannot be opened ({type(error).__name__})"
             log.error("not ready: %s", error)
+
+    def _wake_attributes(self, spec: PipelineSpec, blank: Any) -> None:
+        """The rest works without them: `/analyze` then answers 503."""
+        if not self.options.attributes:
+            return
+        try:
+            with settings.use(offline=self.settings.offline):
+                api.analyze([blank], self.options.attributes, spec=spec)
+        except FaceworksError as error:
+            log.warning("no attributes: %s", error)
 
     def event(self, key: str, action: str, target: str, request: str) -> None:
         """A line in the service's own log of who did what (galleries keep theirs)."""

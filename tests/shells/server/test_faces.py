@@ -68,6 +68,33 @@ def test_embed_gives_vectors_and_their_recipe(client: Client) -> None:
     assert answer.recipe == api.get_pipeline().recipe_id
 
 
+def test_analyze_fetches_nothing_for_a_request(client: Client) -> None:
+    """The models are not here and the service is offline: busy, not a download."""
+    found = client.post("/v1/analyze", files={"pictures": ("a.png", RED)}, data={"attributes": "emotion"})
+    assert found.status_code == 503, found.text
+    wrong = client.post("/v1/analyze", files={"pictures": ("a.png", RED)}, data={"attributes": "wealth"})
+    assert wrong.status_code == 422
+    assert client.post("/v1/analyze", files={"pictures": ("a.png", RED)}, data={"models": "emotion=emonet-8"}).json()["type"].endswith("not-served")
+    measured = client.post("/v1/analyze", files={"pictures": ("a.png", RED)}, data={"attributes": "quality"})
+    assert schemas.AnalyzeOut.model_validate_json(measured.text).results[0].faces[0].attributes["quality"]
+
+
+def test_a_crowd_is_refused(fake_networks: None, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from faceworks.server import ServerOptions
+
+    from ..conftest import FakeDetector
+    from .conftest import running
+
+    once = FakeDetector.detect
+    monkeypatch.setattr(FakeDetector, "detect", lambda self, images: [group * 4 for group in once(self, images)])
+    with running(ServerOptions(data=tmp_path / "data", max_faces=3)) as client:
+        for path in ("detect", "embed", "analyze"):
+            fields = {"attributes": "quality"} if path == "analyze" else {}
+            found = client.post(f"/v1/{path}", files={"pictures": ("a.png", RED)}, data=fields)
+            assert found.status_code == 422, path
+            assert "4 faces" in found.json()["detail"]
+
+
 def test_no_face_is_said(client: Client) -> None:
     found = client.post("/v1/verify", files=pair(RED, BLACK))
     assert (found.status_code, found.json()["type"]) == (422, "urn:faceworks:problem:no-face-found")
@@ -105,8 +132,13 @@ def test_real_pictures_give_the_same_numbers(samples: Any, tmp_path: Any) -> Non
     from .conftest import running
 
     a, b = samples["person_a_1"].read_bytes(), samples["person_a_2"].read_bytes()
-    with running(ServerOptions(data=tmp_path / "data")) as client:
+    with running(ServerOptions(data=tmp_path / "data", attributes=("emotion", "quality"))) as client:
         assert client.state.gain is not None
         got = client.post("/v1/verify", files=pair(a, b)).json()
+        shown = client.post("/v1/analyze", files={"pictures": ("a.jpg", a)})
+    assert shown.status_code == 200, shown.text
+    face = schemas.AnalyzeOut.model_validate_json(shown.text).results[0].faces[0]
+    assert set(face.attributes) == {"emotion", "quality"}
+    assert shown.json()["results"][0]["faces"][0]["attributes"] == plain(faceworks.analyze(a, ("emotion", "quality"), threads=1)[0].attributes)
     assert {**got, "timings": 0} == {**plain(api.verify(a, b, threads=1)), "timings": 0}
     assert got["verified"] is True

@@ -1,4 +1,4 @@
-"""POST /v1/verify, /v1/detect, /v1/embed."""
+"""POST /v1/verify, /v1/detect, /v1/embed, /v1/analyze."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from ... import api
+from ...analysis import Analyzer
 from ...types import FaceResult, to_dict
 from ..openapi import form_body, problems
-from ..schemas import DetectForm, DetectOut, EmbedForm, EmbedOut, VerifyForm, VerifyOut, parse
+from ..problems import Problem
+from ..schemas import AnalyzeForm, AnalyzeOut, DetectForm, DetectOut, EmbedForm, EmbedOut, VerifyForm, VerifyOut, parse
 from .asking import Reader, StateOf, as_json, each_picture, picture_form
 
 __all__ = ["router"]
@@ -59,6 +61,33 @@ async def embed(request: Request, state: StateOf, key: Reader) -> Response:
     results = await each_picture(state, form, lambda picture: api.embed(picture, spec), together, ("embed", spec), entry=embedded)
     pipeline = api.get_pipeline(spec)
     return as_json({"results": results, "models": pipeline.models, "recipe": pipeline.recipe_id})
+
+
+@router.post("/analyze", response_model=AnalyzeOut, openapi_extra=form_body(AnalyzeForm, pictures=True), summary="What do faces show?")
+async def analyze(request: Request, state: StateOf, key: Reader) -> Response:
+    """Emotion, age and more of all faces, as distributions and numbers with their spread; each names its model. None is a fact about a person."""
+    form = await picture_form(request, state, many="pictures")
+    asked = parse(AnalyzeForm, form.fields)
+    for name in asked.models.values():
+        if name not in state.models:
+            raise Problem(422, f"the model {name[:80]!r} is not served here; served: {', '.join(state.models)}", "model-not-served")
+    spec = state.spec(**{"select": "all", "on_no_face": "empty", **asked.options()})
+    names = asked.attributes or state.options.attributes
+
+    def analyzer() -> Analyzer:
+        return api.get_analyzer(names, asked.models, spec, abstain=asked.abstain, bpcer=asked.bpcer)
+
+    def one(picture: bytes) -> Any:
+        return api.analyze(picture, names, asked.models, spec, abstain=asked.abstain, bpcer=asked.bpcer)
+
+    results = await each_picture(state, form, one, entry=described)
+    models = await state.queue.run(lambda _: analyzer().models_used, None)
+    return as_json({"results": results, "models": {"detector": api.get_pipeline(spec).models["detector"], **models}})
+
+
+def described(found: Sequence[FaceResult]) -> dict[str, Any]:
+    """Faces with their attributes, as `faceworks analyze --json` writes them."""
+    return {"faces": [{**to_dict(item.face), "attributes": to_dict(item.attributes)} for item in found]}
 
 
 def embedded(found: Sequence[FaceResult]) -> dict[str, Any]:
