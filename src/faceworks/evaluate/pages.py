@@ -87,6 +87,7 @@ def _accepted(histogram: Mapping[str, Any]) -> list[tuple[float, float, float]]:
 
 def threshold_chart(rows: Sequence[tuple[float, float, float]], name: str = "threshold") -> str:
     """VAL (TAR) and FAR (FMR) against the threshold, as FaceNet draws them."""
+    rows = sorted(rows)
     lines = [Series("TAR (VAL)", [(t, val) for t, val, _ in rows]), Series("FMR (FAR)", [(t, far) for t, _, far in rows])]
     return line_chart("Accepted at a threshold", lines, Axis(name, rows[0][0], rows[-1][0]), Axis("share accepted", 0.0, 1.0))
 
