@@ -1,0 +1,67 @@
+"""A video with its faces hidden, also in the frames in which a face was missed."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..hiding import Mode, hide
+from ..image import frames
+from ..pipeline import Pipeline, PipelineSpec
+from ..types import Face
+from .motion import Tracker, TrackerOptions
+
+__all__ = ["anonymize"]
+
+AHEAD = 8
+"""Frames that are held back: a face found in the last of them is hidden in those before, where it may have been missed."""
+LINGER = 8
+"""Frames in which a face that is lost stays hidden where it was last expected."""
+
+
+def anonymize(
+    source: str | Path,
+    target: str | Path,
+    mode: Mode = "blur",
+    spec: PipelineSpec | None = None,
+    *,
+    doubtful: float = 0.3,
+    advance: Callable[[], None] = lambda: None,
+    **options: Any,
+) -> int:
+    """Write `target`, the pictures of `source` with every face hidden; sound is left out. Returns the number of frames.
+
+    A face is hidden wherever it is detected at the score `doubtful` or more, `LINGER` frames after it was last seen, and `AHEAD` frames before it was first seen.
+    `options` are those of `hiding.hide`; `advance` is called after each frame.
+
+    Raises:
+        ImageError: the source cannot be read, or the target cannot be written.
+    """
+    spec = (spec or PipelineSpec()).with_options(select="all", on_no_face="empty", min_score=doubtful)
+    pipeline, tracker = Pipeline(spec), Tracker(TrackerOptions(sure=doubtful, keep=LINGER, confirm=1))
+    held: deque[tuple[Any, list[Face]]] = deque()
+    known: set[int] = set()
+    count = 0
+    with frames.write(target, frames.frame_rate(source)) as add:
+        for frame in frames.read(source):
+            (faces,) = pipeline.detect([frame.pixels])
+            owners = tracker.update([face.box for face in faces], [face.score for face in faces])
+            hidden = [*faces, *(Face(track.box.astype(np.float32), 0.0, None, "tracked") for track in tracker.tracks if track.unseen)]
+            for owner, face in zip(owners, faces, strict=True):
+                if owner is not None and owner.number not in known:
+                    known.add(owner.number)
+                    for _, earlier in held:
+                        earlier.append(face)
+            held.append((frame.pixels, hidden))
+            if len(held) > AHEAD:
+                pixels, faces = held.popleft()
+                add(hide(pixels, faces, mode, **options))
+            count += 1
+            advance()
+        for pixels, faces in held:
+            add(hide(pixels, faces, mode, **options))
+    return count
