@@ -19,6 +19,8 @@ __all__ = ["anonymize"]
 
 AHEAD = 8
 """Frames that are held back: a face found in the last of them is hidden in those before, where it may have been missed."""
+SURE = 3
+"""Sights after which a face's speed is known: then it is also hidden where it must have been before the first."""
 LINGER = 8
 """Frames in which a face that is lost stays hidden where it was last expected."""
 
@@ -43,25 +45,38 @@ def anonymize(
     """
     spec = (spec or PipelineSpec()).with_options(select="all", on_no_face="empty", min_score=doubtful)
     pipeline, tracker = Pipeline(spec), Tracker(TrackerOptions(sure=doubtful, keep=LINGER, confirm=1))
-    held: deque[tuple[Any, list[Face]]] = deque()
-    known: set[int] = set()
+    held: deque[tuple[int, Any, list[Face]]] = deque()
+    begun: dict[int, tuple[int, Face]] = {}
     count = 0
     with frames.write(target, frames.frame_rate(source)) as add:
         for frame in frames.read(source):
             (faces,) = pipeline.detect([frame.pixels])
             owners = tracker.update([face.box for face in faces], [face.score for face in faces])
-            hidden = [*faces, *(Face(track.box.astype(np.float32), 0.0, None, "tracked") for track in tracker.tracks if track.unseen)]
+            hidden = [*faces, *(_at(track.box) for track in tracker.tracks if track.unseen)]
             for owner, face in zip(owners, faces, strict=True):
-                if owner is not None and owner.number not in known:
-                    known.add(owner.number)
-                    for _, earlier in held:
-                        earlier.append(face)
-            held.append((frame.pixels, hidden))
+                if owner is not None:
+                    first = begun.setdefault(owner.number, (frame.index, face))
+                    if owner.seen in (1, SURE):
+                        _hide_before(held, first, frame.index, face)
+            held.append((frame.index, frame.pixels, hidden))
             if len(held) > AHEAD:
-                pixels, faces = held.popleft()
+                _, pixels, faces = held.popleft()
                 add(hide(pixels, faces, mode, **options))
             count += 1
             advance()
-        for pixels, faces in held:
+        for _, pixels, faces in held:
             add(hide(pixels, faces, mode, **options))
     return count
+
+
+def _hide_before(held: deque[tuple[int, Any, list[Face]]], first: tuple[int, Face], now: int, face: Face) -> None:
+    """Add the face to the held frames before its first sight: where it was then, or, once it has moved, where its speed says."""
+    began, start = first
+    speed = (face.box - start.box) / max(1, now - began)
+    for index, _, hidden in held:
+        if index < began:
+            hidden.append(_at(start.box - speed * (began - index)))
+
+
+def _at(box: Any) -> Face:
+    return Face(np.asarray(box, np.float32), 0.0, None, "tracked")
