@@ -162,7 +162,7 @@ def test_memory_stays_flat(monkeypatch, tmp_path):
 
         def detect(self, images):
             place = int(images[0][0, 0, 0])
-            return [[Face([10 + 20 * place, 10, 60 + 20 * place, 60], 0.9, None, "toy")]]
+            return [[Face([10 + 300 * (place % 2), 10, 60 + 300 * (place % 2), 60], 0.9, None, "toy")]]
 
         def embed_faces(self, images, faces):
             return [[faceworks.Embedding(np.ones(8, np.float32), None, "toy") for _ in faces[0]]]
