@@ -112,7 +112,9 @@ def report(root: Path, pairs: Path, out_of_theirs: Path, page: Path | None) -> N
         rows.append((f"faceworks, YuNet: {label}", result, missed, None if result is ours else metrics.mcnemar(ours.correct, result.correct)))
     for way in WAYS:
         result = judge(data[f"{way} vectors"])
-        rows.append((f"deepface, `detector_backend` {way}", result, int((data[f"{way} faces"] == 0).sum()), metrics.mcnemar(ours.correct, result.correct)))
+        rows.append(
+            (f"deepface, `detector_backend` {way}", result, int((data[f"{way} faces"] == 0).sum()), metrics.mcnemar(ours.correct, result.correct))
+        )
     table = ["| what | accuracy, % | pictures without a found face | McNemar p against the first line (only it right / only the other right) |",
              "| --- | --- | --- | --- |"]  # fmt: skip
     for label, result, missed, test in rows:
