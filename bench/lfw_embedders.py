@@ -29,12 +29,19 @@ from faceworks.types import Crop, Face, View
 
 SFACE, DLIB, MOBILE, FUSION, LBPH = "sface-2021dec-int8bq", "dlib-resnet-v1", "mobilefacenet-068", "fusion-sface-dlib", "lbph"
 PLAIN = (SFACE, DLIB, MOBILE, LBPH)
+MIRRORED = (DLIB, MOBILE)
+"""Also with the mirrored crop. SFace gains nothing by it."""
 SHARD = 512
 
 
 def spec_of(name: str, **options: Any) -> PipelineSpec:
     """The recipe as `faceworks evaluate lfw --embedder NAME` runs it."""
     return PipelineSpec(embedder=name, select="central", on_no_face="empty", threads=1, **options)
+
+
+def store_of(work: Path, spec: PipelineSpec) -> VectorStore:
+    """Where `faceworks evaluate` keeps a recipe's vectors."""
+    return VectorStore(work / "vectors" / hashlib.sha256(batch.task_id(spec).encode()).hexdigest()[:16])
 
 
 def vectors_of(pipeline: Pipeline, pictures: list[Any], faces: list[Face], mirror: bool) -> tuple[np.ndarray, np.ndarray]:
@@ -80,8 +87,8 @@ def by_hand(name: str, pixels: list[np.ndarray]) -> np.ndarray:
     return load_embedder(name).embed(views)[0]
 
 
-def collect(pictures: list[Path], pipelines: dict[str, Pipeline], reference: Reference) -> dict[str, np.ndarray]:
-    """Everything about one shard of pictures; rows of pictures without a face are zero."""
+def collect(pictures: list[Path], pipelines: dict[str, Pipeline], reference: Reference, known: dict[str, Any]) -> dict[str, np.ndarray]:
+    """Everything about one shard of pictures; rows of pictures without a face are zero. `known`: SFace's vectors from an earlier evaluation."""
     rows: dict[str, list[np.ndarray]] = {}
     for start in range(0, len(pictures), 8):
         loaded = [image.load(path) for path in pictures[start : start + 8]]
@@ -97,10 +104,14 @@ def collect(pictures: list[Path], pipelines: dict[str, Pipeline], reference: Ref
 
         keep("found", np.ones((len(here), 1)), here)
         keep("quality", np.array([[measure(p, f, n_faces=1).score] for p, f in zip(chosen, faces, strict=True)]), here)
+        before = [known.get(image.content_hash(pictures[start + k])) for k in here]
         for name in PLAIN:
-            plain, mirrored = vectors_of(pipelines[name], chosen, faces, name != LBPH)
+            if name == SFACE and all(vector is not None for vector in before):
+                keep(name, np.stack(before), here)
+                continue
+            plain, mirrored = vectors_of(pipelines[name], chosen, faces, name in MIRRORED)
             keep(name, plain, here)
-            if name != LBPH:
+            if name in MIRRORED:
                 keep(f"{name} mirrored", mirrored, here)
         cut = [(k, pair) for k, picture in enumerate(loaded) if (pair := reference.crops(picture)) is not None]
         places = [k for k, _ in cut]
@@ -117,11 +128,11 @@ def embed(root: Path, pairs: Path, work: Path, limit: int) -> None:
     pictures = list(read_lfw_pairs(pairs, root).pictures)[: limit or None]
     pipelines = {name: Pipeline(spec_of(name)) for name in PLAIN}
     check(pictures[:4], pipelines)
-    reference = Reference()
+    reference, known = Reference(), store_of(work, spec_of(SFACE)).vectors
     for start in range(0, len(pictures), SHARD):
         shard = work / f"shard-{start:05d}.npz"
         if not shard.exists():
-            data = collect(pictures[start : start + SHARD], pipelines, reference)
+            data = collect(pictures[start : start + SHARD], pipelines, reference, known)
             keys = np.array([image.content_hash(path) for path in pictures[start : start + SHARD]])
             temporary = shard.with_suffix(".tmp")
             with temporary.open("wb") as file:
@@ -136,17 +147,14 @@ def recipes() -> dict[str, tuple[PipelineSpec, Any]]:
     def flipped(name: str) -> Any:
         return lambda data: data[name] + data[f"{name} mirrored"]
 
-    def fused(mirror: bool) -> Any:
-        return lambda data: load_embedder(FUSION).join([flipped(SFACE)(data) if mirror else data[SFACE], flipped(DLIB)(data)])
-
     table: dict[str, tuple[PipelineSpec, Any]] = {}
     for name in (SFACE, DLIB, MOBILE):
         for metric in ("cosine", "euclidean"):
             table[f"{name}, {metric}"] = spec_of(name, metric=metric), lambda data, name=name: data[name]
-            table[f"{name}, flip, {metric}"] = spec_of(name, metric=metric, flip=True), flipped(name)
+            if name in MIRRORED:
+                table[f"{name}, flip, {metric}"] = spec_of(name, metric=metric, flip=True), flipped(name)
     for metric in ("cosine", "euclidean"):
-        table[f"{FUSION}, {metric}"] = spec_of(FUSION, metric=metric), fused(False)
-    table[f"{FUSION}, flip, cosine"] = spec_of(FUSION, flip=True), fused(True)
+        table[f"{FUSION}, {metric}"] = spec_of(FUSION, metric=metric), lambda data: load_embedder(FUSION).join([data[SFACE], flipped(DLIB)(data)])
     for metric in ("chi2", "cosine", "euclidean"):
         table[f"{LBPH}, {metric}"] = spec_of(LBPH, metric=metric), lambda data: data[LBPH]
     return table
@@ -158,7 +166,7 @@ def check(pictures: list[Path], pipelines: dict[str, Pipeline]) -> None:
     loaded = [image.load(path) for path in pictures]
     faces = [Pipeline(spec_of(SFACE)).find([picture])[0][0] for picture in loaded]
     for name in PLAIN:
-        data[name], data[f"{name} mirrored"] = vectors_of(pipelines[name], loaded, faces, name != LBPH)
+        data[name], data[f"{name} mirrored"] = vectors_of(pipelines[name], loaded, faces, name in MIRRORED)
     for label, (spec, make) in recipes().items():
         if spec.metric in ("cosine", "chi2"):
             plain = np.stack([Pipeline(spec).embed([picture])[0][0].embedding.vector for picture in loaded])
@@ -172,7 +180,7 @@ def fill(work: Path) -> None:
     """Put the shards into the vector stores of their recipes."""
     shards = [dict(np.load(path, allow_pickle=False)) for path in sorted(work.glob("shard-*.npz"))]
     for spec, make in recipes().values():
-        store = VectorStore(work / "vectors" / hashlib.sha256(batch.task_id(spec).encode()).hexdigest()[:16])
+        store = store_of(work, spec)
         for data in shards:
             if all(key in store.vectors for key in data["keys"]):
                 continue
