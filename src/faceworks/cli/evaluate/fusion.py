@@ -37,11 +37,8 @@ def fuse(reports: tuple[Path, ...], method: Any, out: Path | None, as_json: bool
     if out is not None:
         write_report(found, out)
     result = found.fusion.result
-    if quiet and not as_json:
-        click.echo(f"{result.mean:.6f}\t{result.stderr:.6f}")
-        return 0
     headline = f"Fusion ({method}) of {len(found.systems)} systems: {100 * result.mean:.2f} ± {100 * result.stderr:.2f} % accuracy"
-    present(document, out, as_json, headline, _rows(found))
+    present(document, out, as_json, headline, _rows(found), f"{result.mean:.6f}\t{result.stderr:.6f}" if quiet else None)
     return 0
 
 
