@@ -9,19 +9,18 @@ import click
 
 from ..options import common
 from .group import evaluate, interval, percent, present
+from .options import PATH, out_option
 
 if TYPE_CHECKING:
     from ...evaluate import FusedReport
 
 __all__ = ["fuse"]
 
-PATH = click.Path(path_type=Path)
-
 
 @evaluate.command(short_help="Fuse the scores of several systems on the same pairs.")
 @click.argument("reports", metavar="A B…", nargs=-1, required=True, type=PATH)
 @click.option("--method", type=click.Choice(["logistic", "sigma"]), default="logistic", show_default=True, help="See above.")
-@click.option("--out", metavar="DIR", type=click.Path(file_okay=False, path_type=Path), help="Write scores.csv and the report.")
+@out_option()
 @common
 def fuse(reports: tuple[Path, ...], method: Any, out: Path | None, as_json: bool, quiet: bool) -> int:
     """Fuse the scores in folders that `faceworks evaluate lfw|fglfw|pairs --out` wrote, over the same pairs.
