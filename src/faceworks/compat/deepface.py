@@ -1,4 +1,4 @@
-"""deepface's `verify`, `represent`, `extract_faces`, `find`, `register` and `search` over faceworks: parameters, defaults, keys and types of deepface 0.0.103.
+"""deepface's `verify`, `represent`, `extract_faces`, `find`, `register`, `search` and `analyze` over faceworks: parameters, defaults, keys and types of deepface 0.0.103.
 
     from faceworks.compat import deepface as DeepFace              # or: from faceworks.compat.deepface import DeepFace
 
@@ -20,6 +20,7 @@ from .. import similarity
 from ..errors import ConfigError
 from . import deepface_faces as faces
 from . import warn_once
+from .deepface_attributes import analyze
 from .deepface_compare import distance, embedded, given, threshold_for
 from .deepface_folder import find
 from .deepface_gallery import register, search
@@ -186,7 +187,7 @@ def extract_faces(
     return answer
 
 
-_HERE = ("verify", "represent", "extract_faces", "find", "register", "search")
+_HERE = ("verify", "represent", "extract_faces", "find", "register", "search", "analyze")
 
 
 def _absent(name: str, instead: str) -> Callable[..., NoReturn]:
@@ -200,7 +201,6 @@ def _absent(name: str, instead: str) -> Callable[..., NoReturn]:
 
 identify = _absent("identify", "compare a stored vector with verify: a list of numbers is taken for an embedding")
 build_index = _absent("build_index", "galleries keep their index themselves; faceworks.open_gallery(…).build_index() makes one at once")
-analyze = _absent("analyze", "it comes with faceworks' attributes")
 stream = _absent("stream", "read the frames yourself and pass them as BGR arrays")
 build_model = _absent("build_model", "models open by themselves; faceworks.get_pipeline gives them to hold")
 detectFace = _absent("detectFace", "use extract_faces")  # noqa: N816 - deepface's name
