@@ -10,7 +10,7 @@ from .output import print_json, print_table
 __all__ = ["datasets"]
 
 
-@click.group(short_help="Training sets: size, people, license, and whether they can be had.")
+@click.group(short_help="Training sets, and whether they can be had.")
 @debug
 def datasets() -> None:
     """Training sets of face recognition: how large they are, what their licenses say, and whether they can still be had."""

@@ -27,6 +27,8 @@ NETWORKS = {
     "inception-resnet-v1": "faceworks.networks.inception_resnet_v1:InceptionResnetV1",
     "retinaface-mobilenet-0.25": "faceworks.networks.retinaface:retinaface_mobilenet025",
     "retinaface-resnet-50": "faceworks.networks.retinaface:retinaface_resnet50",
+    "retinaface-dense-mobilenet-0.25": "faceworks.networks.retinaface_dense:retinaface_dense_mobilenet025",
+    "retinaface-dense-resnet-50": "faceworks.networks.retinaface_dense:retinaface_dense_resnet50",
     "emonet": "faceworks.networks.emonet:EmoNet",
     "minifasnet-v2": "faceworks.networks.minifasnet:minifasnet_v2",
     "minifasnet-v1se": "faceworks.networks.minifasnet:minifasnet_v1se",

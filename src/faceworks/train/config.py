@@ -177,7 +177,10 @@ def _check(config: TrainConfig) -> None:
     problems = [
         (not all(letter.isascii() and (letter.isalnum() or letter in "._-") for letter in config.name) or not config.name[:1].isalnum()
          or config.name != config.name.lower(), f"name is a model's name (small letters, digits, dots, hyphens), got {config.name!r}"),
-        (not 0 < data.held_out < 1, f"data.held_out is a share in (0, 1), got {data.held_out}"),
+        (
+            not (0 < data.held_out < 1 or (config.task == "detection" and data.held_out == 0)),
+            f"data.held_out is a share in (0, 1) (0 with the task detection: judged on what is trained), got {data.held_out}",
+        ),
         (config.task != "detection" and len(config.input.size) != 2, "input.size must be [height, width]"),
         (config.task == "detection" and data.kind not in ("wider", "imglab"), f"detection needs boxes: data.kind wider or imglab, got {data.kind}"),
         (config.task != "detection" and data.kind in ("wider", "imglab"), f"data.kind {data.kind} is for the task detection"),
