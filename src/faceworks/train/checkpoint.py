@@ -80,6 +80,6 @@ def load(path: Path) -> dict[str, Any]:
                 raise ConfigError(f"{path}: not a checkpoint of this version ({FORMAT}), got {content.get('format')!r}")
             arrays = [file[f"a{place}"] for place in range(len(file.files) - 1)]
         state: dict[str, Any] = _put_together(content["state"], arrays)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError, zipfile.BadZipFile) as error:
+    except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, IndexError, zipfile.BadZipFile) as error:
         raise ConfigError(f"{path}: not a checkpoint, or a damaged one: {error}; remove the run's folder to begin anew") from error
     return state
