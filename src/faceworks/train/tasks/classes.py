@@ -23,7 +23,10 @@ from . import Exported, Sampler
 from .embedding import _tuples
 from .faces import apply_network, batch_pixels, load_crops
 
-__all__ = ["ClassesTask", "Target"]
+__all__ = ["ClassesTask", "Target", "class_figures"]
+
+_KEYS = {"age_group": "age_band"}
+"""Labels of data sets that `analyze` knows by another name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +177,14 @@ class ClassesTask:
         for target in self.targets:
             if target.classes:
                 outputs.append(
-                    OutputSpec(target.name, "classes", attribute=target.name, tensor=target.name, labels=target.classes, activation="softmax")
+                    OutputSpec(
+                        target.name,
+                        "classes",
+                        attribute=_KEYS.get(target.name, target.name),
+                        tensor=target.name,
+                        labels=target.classes,
+                        activation="softmax",
+                    )
                 )
             else:
                 outputs.append(
