@@ -358,8 +358,12 @@ class Table:
         if candidates is None:
             found = scan.nearest([self.base, self.tail.values], queries, k, dead)
         else:
-            late = scan.nearest([self.tail.values], queries, k, dead[dead >= n] - n)
-            found = [np.concatenate([rows[~np.isin(rows, dead)], tail + n]) for rows, tail in zip(candidates(queries), late, strict=True)]
+            found = candidates(queries)
+            if len(dead):
+                found = [rows[~np.isin(rows, dead)] for rows in found]
+            if len(self.tail):
+                late = scan.nearest([self.tail.values], queries, k, dead[dead >= n] - n)
+                found = [np.concatenate([rows, tail + n]) for rows, tail in zip(found, late, strict=True)]
         ids, persons = self.column("id"), self.column("person")
         answers = []
         for query, rows in zip(queries, found, strict=True):

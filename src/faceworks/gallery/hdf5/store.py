@@ -58,6 +58,7 @@ class Hdf5Backend:
         if mode not in ("r", "r+", "a", "x"):
             raise ConfigError(f"a gallery is opened with mode r, r+, a or x, got {mode!r}; to empty one, use clear")
         self.path, self.mode, self.wait = Path(path), mode, wait
+        self.log_path, self._lock_path = (self.path.with_name(self.path.name + suffix) for suffix in (".log", ".lock"))
         self.codec: Codec = codec or Plain()
         self.index: Any = None
         self._files, self._closed, self._doubtful = files or Files(), False, True
@@ -67,11 +68,6 @@ class Hdf5Backend:
             if mode in ("a", "x"):
                 self._create(binding, attributes or {})
             self._load()
-
-    @property
-    def log_path(self) -> Path:
-        """The log beside the file."""
-        return self.path.with_name(self.path.name + ".log")
 
     @property
     def attributes(self) -> dict[str, Any]:
@@ -94,10 +90,6 @@ class Hdf5Backend:
                 )
             created = {"uuid": os.urandom(16).hex(), "generation": 1, "created": int(time.time() * 1e6)}
             self._write({**created, **attributes}, Table(binding), binding)
-
-    @property
-    def _lock_path(self) -> Path:
-        return self.path.with_name(self.path.name + ".lock")
 
     def _write(self, attributes: dict[str, Any], table: Table, binding: Binding | None) -> None:
         entries = table.entries()
