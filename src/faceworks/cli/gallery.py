@@ -54,11 +54,19 @@ def gallery_options(function: F) -> F:
 @contextlib.contextmanager
 def opened(mode: Any, options: dict[str, Any], **more: Any) -> Iterator[Gallery]:
     """The gallery of a command's options."""
+    import warnings
+
     from .. import open_gallery
+    from ..gallery import RecipeWarning
 
     spec = {name: options[name] for name in SPEC_OPTIONS if options.get(name) is not None}
     place = {name: options[name] for name in ("wait", "actor")} | {"key": options["key_file"]}
-    with open_gallery(options["url"], mode, **{**place, **spec, **more}) as found:
+    with warnings.catch_warnings(record=True) as doubts:
+        warnings.simplefilter("always", RecipeWarning)
+        found = open_gallery(options["url"], mode, **{**place, **spec, **more})
+    for doubt in doubts:
+        note(f"warning: {doubt.message}")
+    with found:
         yield found
 
 

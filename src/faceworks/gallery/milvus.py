@@ -21,7 +21,7 @@ from ..errors import DuplicateEntry, GalleryUnavailable, InputError
 from ..optional import require
 from ..types import FloatArray
 from . import scan
-from .backend import NUMBERS, TEXTS, Binding, Change, Entries, Hits, Ids, Info, Person, Samples, require_revision
+from .backend import NUMBERS, TEXTS, Binding, Change, Entries, Hits, Ids, Info, Person, Samples, require_cosine, require_revision
 from .hdf5.codec import person_of
 
 __all__ = ["MilvusBackend"]
@@ -146,6 +146,7 @@ class MilvusBackend:
         if change.clear:
             binding = None
         binding = change.binding or binding
+        require_cosine(binding, self.url)
         self._check(change, binding)
         if change.clear:
             if self._client.has_collection(self.name):

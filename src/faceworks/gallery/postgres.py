@@ -19,7 +19,7 @@ from ..errors import DuplicateEntry, GalleryLocked, GalleryUnavailable, InputErr
 from ..optional import require
 from ..types import FloatArray
 from . import scan
-from .backend import NUMBERS, TEXTS, Binding, Change, Entries, Hits, Ids, Info, Person, Samples, require_revision
+from .backend import NUMBERS, TEXTS, Binding, Change, Entries, Hits, Ids, Info, Person, Samples, require_cosine, require_revision
 
 __all__ = ["PostgresBackend"]
 
@@ -138,6 +138,7 @@ class PostgresBackend:
             stored = row[0]
             require_revision(change, str(row[1]), self.url)
             binding = change.binding or (None if change.clear or not stored else Binding.from_json(stored))
+            require_cosine(binding, self.url)
             self._check(change, binding)
             if change.clear:
                 connection.execute("DELETE FROM faceworks_people WHERE gallery = %s", (self._id,))

@@ -11,9 +11,10 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import similarity
 from ..types import FloatArray
 
-__all__ = ["MARGIN", "cosines", "nearest", "order"]
+__all__ = ["MARGIN", "chi_squares", "cosines", "nearest", "order"]
 
 Rows = NDArray[np.intp]
 MARGIN = np.float32(4e-6)
@@ -135,6 +136,19 @@ def cosines(query: FloatArray, vectors: FloatArray) -> FloatArray:
         block = np.ascontiguousarray(vectors[start : start + (1 << 15)], dtype=np.float64)
         lengths = np.sqrt((block * block).sum(axis=1)) * np.sqrt((q * q).sum())
         out[start : start + len(block)] = np.clip((block * q).sum(axis=1) / lengths, -1.0, 1.0)
+    return out
+
+
+def chi_squares(query: FloatArray, vectors: FloatArray, lengths: FloatArray) -> FloatArray:
+    """Minus the chi-square distances (N,) of a histogram (D,) to rows (N, D) of length 1 times their `lengths` (N,): float64, rounded to float32.
+
+    Raises:
+        InputError: negative numbers.
+    """
+    out, step = np.empty(len(vectors), np.float32), max(1, (1 << 20) // max(1, len(query)))
+    for start in range(0, len(vectors), step):
+        rows = slice(start, start + step)
+        out[rows] = -similarity.chi2_matrix(query[None], vectors[rows] * lengths[rows, None])[0]
     return out
 
 

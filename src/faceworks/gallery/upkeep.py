@@ -67,6 +67,8 @@ def build_index(gallery: Gallery, progress: Callable[[int], None] | None = None)
     backend: Any = gallery.backend
     if getattr(backend, "index", None) is None:
         raise ConfigError(f"{gallery.info.url} keeps no index file: a database has its own, and memory needs none")
+    if gallery.binding is not None and gallery.binding.metric != "cosine":
+        raise ConfigError(f"an index knows the cosine alone; a {gallery.binding.metric} gallery is scanned")
     backend.compact()
     base, done = backend.table.base, [0]
 

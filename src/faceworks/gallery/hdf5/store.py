@@ -21,7 +21,7 @@ import numpy as np
 
 from ...errors import ConfigError, DuplicateEntry, GalleryCorrupt, GalleryLocked, GalleryUnavailable
 from ...types import FloatArray
-from ..backend import Binding, Change, Entries, Hits, Ids, Info, require_revision
+from ..backend import LOCAL_METRICS, Binding, Change, Entries, Hits, Ids, Info, require_revision
 from ..files import Files, explained, locked
 from ..table import Table
 from . import log as logs
@@ -198,7 +198,17 @@ class Hdf5Backend:
         with self._lock:
             self.refresh()
             table = self._table
-            return Info("hdf5", str(self.path), table.binding, table.people.living, len(table), self._revision, self.mode != "r", self.codec.sealed)
+            return Info(
+                "hdf5",
+                str(self.path),
+                table.binding,
+                table.people.living,
+                len(table),
+                self._revision,
+                self.mode != "r",
+                self.codec.sealed,
+                metrics=LOCAL_METRICS,
+            )
 
     @property
     def _revision(self) -> str:
