@@ -8,6 +8,7 @@ import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -322,6 +323,14 @@ class Gallery:
         self.commit(Change(remove_people=[person.id]), "forget", [person])
         self.backend.compact()
         return person
+
+    def rotate_key(self, key: bytes | str | Path) -> None:
+        """Seal an encrypted gallery file with another master key (32 bytes, base64 of them, or a file that holds either); the old one opens nothing any more.
+
+        Raises:
+            ConfigError: not encrypted, or no key.
+        """
+        upkeep.rotate_key(self, key)
 
     def clear(self) -> int:
         """Delete everybody for good; the model stays. How many samples went."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -60,6 +61,17 @@ def stats(gallery: Gallery) -> dict[str, Any]:
         "model": binding.model if binding else None, "recipe": binding.recipe if binding else None, "dim": binding.dim if binding else None,
         "last_enrolled": when(max(times, default=0)),
     }  # fmt: skip
+
+
+def rotate_key(gallery: Gallery, key: bytes | str | Path) -> None:
+    """See `Gallery.rotate_key`."""
+    from .sealing import read_key
+
+    rotate = getattr(gallery.backend, "rotate", None)
+    if rotate is None:
+        raise ConfigError(f"{gallery.info.url} is not encrypted by faceworks; there is no key to change")
+    rotate(read_key(key))
+    gallery.note("rotate key", [], 0)
 
 
 def build_index(gallery: Gallery, progress: Callable[[int], None] | None = None) -> int:
