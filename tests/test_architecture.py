@@ -34,7 +34,7 @@ PUBLIC = [
     *("Categorical", "Crop", "Embedding", "Face", "FaceResult", "FaceworksError", "Identification", "Landmarks", "Match", "Pipeline"),
     *("PipelineSpec", "Scalar", "Verification", "__version__", "align", "detect", "draw", "embed", "embed_crops", "errors", "evaluate"),
     *("geometry", "get_pipeline", "image", "load_image", "map_images", "save_image", "settings", "similarity", "to_dict", "types", "verify"),
-    *("Gallery", "identify", "open_gallery", "verify_person"),
+    *("Gallery", "analyze", "identify", "open_gallery", "verify_person"),
 ]
 """A snapshot: a change here is a change of the public interface, and belongs into the changelog."""
 
@@ -138,6 +138,8 @@ def test_every_name_in_all_exists() -> None:
         if info.name.endswith("__main__") or ".cli" in info.name or "stop_at_build" in info.name:
             continue
         if info.name.startswith(TORCH) and importlib.util.find_spec("torch") is None:
+            continue
+        if info.name.startswith("faceworks.server.") and importlib.util.find_spec("fastapi") is None:
             continue
         module = importlib.import_module(info.name)
         missing = [name for name in getattr(module, "__all__", []) if not hasattr(module, name)]

@@ -11,7 +11,7 @@ from .backend import Binding
 
 __all__ = ["RecipeWarning", "bind", "require"]
 
-NO_EFFECT = frozenset({"device", "threads", "threshold", "select", "on_no_face", "calibration", "fmr"})
+NO_EFFECT = frozenset({"device", "threads", "threshold", "select", "on_no_face", "calibration", "fmr", "max_faces"})
 """Options of a spec that a gallery does not remember: they leave the vectors as they are."""
 
 
