@@ -1,6 +1,6 @@
 """Write tests/golden/keras_published.json: what Keras itself gives for the published .h5 files that cards name, on fixed tensors.
 
-    KERAS_BACKEND=torch python tools/keras_goldens.py        # needs Keras 3 with any backend
+KERAS_BACKEND=torch python tools/keras_goldens.py        # needs Keras 3 with any backend
 """
 
 from __future__ import annotations

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import need
-from golden import tfjs_cases
 
+from conftest import need
 from faceworks import cards
 from faceworks.runtime import open_session
+from golden import tfjs_cases
 
 GOLDEN = json.loads((Path(__file__).parent / "keras_published.json").read_text(encoding="utf-8"))["outputs"]
 

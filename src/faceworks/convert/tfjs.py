@@ -134,7 +134,7 @@ def _pool(build: _Builder, node: Node, inputs: list[str]) -> str:
 
 
 def _matmul(build: _Builder, node: Node, inputs: list[str]) -> str:
-    flags = {"transA": int(attribute(node, "transpose_a", False)), "transB": int(attribute(node, "transpose_b", False))}
+    flags: dict[str, Any] = {"transA": int(attribute(node, "transpose_a", False)), "transB": int(attribute(node, "transpose_b", False))}
     fused = list(attribute(node, "fused_ops", []))
     right = build.constant(build.value(inputs[1], node).astype(np.float32)) if inputs[1] in build.constants else build.flat(inputs[1])
     arguments = [build.flat(inputs[0]), right]

@@ -52,7 +52,7 @@ def read_weights(manifest: Sequence[Mapping[str, Any]], data: bytes) -> dict[str
         size = math.prod(shape) * kind.itemsize
         if at + size > len(data):
             raise ConversionError(f"the weights end in the middle of {name}: {len(data)} bytes are here, {at + size} are needed")
-        values = np.frombuffer(data, kind, math.prod(shape), at).reshape(shape)
+        values: Array = np.frombuffer(data, kind, math.prod(shape), at).reshape(shape)
         at += size
         if quantization and "scale" in quantization:
             values = values.astype(np.float32) * np.float32(quantization["scale"]) + np.float32(quantization["min"])
