@@ -38,7 +38,8 @@ from .protocols import FoldResult, Pair, PairList, k_fold, read_lfw_pairs
 from .rates import cllr, d_prime, det, min_cllr, rates_at, transaction, val_at_far, verification_table
 from .report import Report
 from .run import evaluate_pairs
-from .score_files import evaluate_attributes, evaluate_pad, evaluate_scores, read_columns
+from .score_files import evaluate_attributes, evaluate_pad, evaluate_scores, evaluate_val, read_columns
+from .score_fusion import FusedReport, ScoreFusion, fuse_reports, fuse_scores, logistic_weights, sigma_weights
 from .summary import Summary, summarize
 from .tasks import Degraded, FixedCrop
 
@@ -47,12 +48,14 @@ __all__ = [
     "Degraded",
     "FixedCrop",
     "FoldResult",
+    "FusedReport",
     "McNemar",
     "OperatingPoint",
     "Pair",
     "PairList",
     "Report",
     "Roc",
+    "ScoreFusion",
     "Summary",
     "accuracy_at",
     "auc",
@@ -73,12 +76,16 @@ __all__ = [
     "evaluate_pad",
     "evaluate_pairs",
     "evaluate_scores",
+    "evaluate_val",
     "fit_calibration",
     "fnmr_at_fmr",
+    "fuse_reports",
+    "fuse_scores",
     "group_rates",
     "identification_auc",
     "identification_table",
     "k_fold",
+    "logistic_weights",
     "mcnemar",
     "min_cllr",
     "mine_hard",
@@ -104,6 +111,7 @@ __all__ = [
     "require_support",
     "roc",
     "rule_of_three",
+    "sigma_weights",
     "summarize",
     "tar_at_fmr",
     "tpir_at_fpir",
