@@ -105,8 +105,14 @@ class _Run:
             raise ConfigError(
                 f"{self.folder} holds a run with another configuration (its config.toml says which); give another folder, or do not resume (--fresh)"
             )
-        self.task.step.load_state_dict(state["step"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        try:
+            self.task.step.load_state_dict(state["step"])
+            self.optimizer.load_state_dict(state["optimizer"])
+        except (RuntimeError, ValueError) as error:
+            raise ConfigError(
+                f"{self.folder}: the checkpoint does not fit, as if the data had changed (more or fewer people?): {str(error).splitlines()[-1].strip()}; "
+                "begin anew (--fresh) or in another folder"
+            ) from error
         if state["scaler"]:
             self.scaler.load_state_dict(state["scaler"])
         self.task.restore(state["task"])
