@@ -104,6 +104,14 @@ def test_another_configuration_does_not_go_on(tmp_path):
     train(read_config(config, ["run.epochs=1", "optimizer.rate=0.02"]), tmp_path / "run", resume=False)
 
 
+def test_a_checkpoint_of_other_people_is_refused(tmp_path):
+    config = write_config(tmp_path)
+    train(read_config(config, ["run.epochs=1"]), tmp_path / "run")
+    made_faces(tmp_path / "faces", people=14)
+    with pytest.raises(ConfigError, match="data had changed"):
+        train(read_config(config, ["run.epochs=2"]), tmp_path / "run")
+
+
 def test_accumulated_batches_are_one_large_batch(tmp_path):
     """With batch normalization held still, which would see the parts."""
     from faceworks.train import loop
