@@ -40,7 +40,8 @@ def batches(images: Sequence[ImageArray], spec: InputSpec, free: bool, limit: in
     A larger picture is shrunk; one whose longer side is below the card's `enlarge` is enlarged (at most `enlarge_most`-fold); others stay as they are.
 
     With `free` the tensor is only as large as the shrunk picture, rounded up to the card's `multiple`: the size depends on the picture alone, so
-    that a picture's answer is the same in any batch. With `reuse` a batch's tensor holds until the next one is asked for. Otherwise every tensor has the card's size. A card with `crop = "whole"` stretches every
+    that a picture's answer is the same in any batch. Otherwise every tensor has the card's size. With `reuse` a tensor holds until the next is made.
+    A card with `crop = "whole"` stretches every
     picture to its size, and its coordinates are shares of the sides: they count from the picture's edge, without a half-pixel shift.
     """
     groups: dict[tuple[int, int], list[tuple[int, ImageArray, NDArray[np.float64]]]] = {}
