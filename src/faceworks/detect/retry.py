@@ -32,7 +32,7 @@ from ..runtime import SessionOptions
 from ..types import Face, ImageArray, Landmarks
 from . import Detector, build_detector
 
-__all__ = ["STEPS", "Retrying", "with_retry"]
+__all__ = ["STEPS", "Retrying", "carried", "fitness", "with_retry"]
 
 STEPS = ("pad", "rotate90", "rotate180", "rotate270", "tile", "larger")
 _FRAME = 0.5
@@ -88,7 +88,7 @@ def _larger(picture: ImageArray) -> View:
     return image.resize(picture, size, "cubic"), geometry.invert(np.array([[2.0, 0.0, 0.5], [0.0, 2.0, 0.5]]))
 
 
-def _carried(face: Face, matrix: NDArray[np.float64], step: str) -> Face:
+def carried(face: Face, matrix: NDArray[np.float64], step: str) -> Face:
     """The face in the coordinates that `matrix` leads to."""
     x1, y1, x2, y2 = face.box.tolist()
     corners = geometry.apply(matrix, [[x1, y1], [x2, y1], [x1, y2], [x2, y2]])
@@ -157,7 +157,7 @@ class Retrying:
         else:
             view, back = _rotated(picture, int(step.removeprefix("rotate")) // 90)
         faces = detector.detect([view])[0]
-        return [_carried(face, back, step) for face in faces], fitness(faces)
+        return [carried(face, back, step) for face in faces], fitness(faces)
 
     def _in_tiles(self, picture: ImageArray) -> list[Face]:
         """Every tile, a few at a time, so that memory does not grow with the picture; what neighbors both saw counts once."""
@@ -169,7 +169,7 @@ class Retrying:
                 waiting.append(view)
             if waiting and (view is None or len(waiting) == 8):
                 for (_, back), some in zip(waiting, self._plain.detect([pixels for pixels, _ in waiting]), strict=True):
-                    faces += [_carried(face, back, "tile") for face in some]
+                    faces += [carried(face, back, "tile") for face in some]
                 waiting = []
         if not faces:
             return []
