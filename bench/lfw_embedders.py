@@ -52,6 +52,23 @@ def spec_of(name: str, **options: Any) -> PipelineSpec:
     return PipelineSpec(embedder=name, select="central", on_no_face="empty", threads=1, **options)
 
 
+def derive(work: Path, pairs: PairList, detector: str) -> None:
+    """Fill the stores of recipes whose vectors follow from those of others: another metric has the same, and a fusion holds dlib's of crop and mirror."""
+    keys = [image.content_hash(picture) for picture in pairs.pictures]
+
+    def copy(target: PipelineSpec, source: PipelineSpec, change: Any = lambda vector: vector) -> None:
+        have, into = store_of(work, source).vectors, store_of(work, target)
+        if all(key in have for key in keys):
+            for key in keys:
+                if key not in into.vectors:
+                    into.add(key, None if have[key] is None else change(have[key]))
+            into.flush()
+
+    copy(spec_of(DLIB, detector=detector, flip=True), spec_of(FUSION, detector=detector), lambda vector: np.ascontiguousarray(vector[128:]))
+    for name in (SFACE, DLIB, MOBILE, FUSION):
+        copy(spec_of(name, detector=detector, metric="euclidean"), spec_of(name, detector=detector))
+
+
 def store_of(work: Path, spec: PipelineSpec) -> VectorStore:
     """Where `faceworks evaluate` keeps a recipe's vectors."""
     return VectorStore(work / "vectors" / hashlib.sha256(batch.task_id(spec).encode()).hexdigest()[:16])
@@ -154,8 +171,11 @@ def embed(root: Path, pairs: Path, work: Path, limit: int) -> None:
             print(f"{start + len(keys)} of {len(pictures)}", file=sys.stderr, flush=True)
 
 
-def recipes() -> dict[str, tuple[PipelineSpec, Any]]:
+def recipes(detector: str = PipelineSpec().detector) -> dict[str, tuple[PipelineSpec, Any]]:
     """What is judged: label -> (recipe, function from a shard to its vectors)."""
+
+    def spec_of(name: str, **options: Any) -> PipelineSpec:
+        return globals()["spec_of"](name, detector=detector, **options)
 
     def flipped(name: str) -> Any:
         return lambda data: data[name] + data[f"{name} mirrored"]
@@ -205,8 +225,8 @@ def fill(work: Path) -> None:
 
 
 def run(pairs: PairList, work: Path, label: str, spec: PipelineSpec) -> Report:
-    """`faceworks evaluate lfw --out WORK/runs/LABEL`; all runs share one folder of vectors, in which nothing must be missing."""
-    folder = work / "runs" / label.replace(", ", "-")
+    """`faceworks evaluate lfw --out WORK/runs/DETECTOR/LABEL`; all runs share one folder of vectors."""
+    folder = folder_of(work, spec.detector, label)
     folder.mkdir(parents=True, exist_ok=True)
     if not (folder / "vectors").exists():
         (folder / "vectors").symlink_to(work.resolve() / "vectors")
@@ -217,6 +237,10 @@ def run(pairs: PairList, work: Path, label: str, spec: PipelineSpec) -> Report:
         flush=True,
     )
     return report
+
+
+def folder_of(work: Path, detector: str, label: str) -> Path:
+    return work / "runs" / detector / label.replace(", ", "-").replace("/", "").replace(" ", "-")
 
 
 def complete(pairs: PairList, work: Path, spec: PipelineSpec) -> bool:
@@ -305,46 +329,60 @@ def reference_rows(pairs: PairList, work: Path, ours: dict[str, NDArray[np.bool_
 LOGISTIC = "logistic fusion of SFace and dlib (flip)"
 
 
-def report(root: Path, pairs_file: Path, work: Path, page: Path | None) -> None:
-    pairs = read_lfw_pairs(pairs_file, root)
-    fill(work)
-    done = {label: run(pairs, work, label, spec) for label, (spec, _) in recipes().items() if complete(pairs, work, spec)}
+FUSIONS = {
+    LOGISTIC: ("logistic", (f"{SFACE}, cosine", f"{DLIB}, flip, cosine")),
+    "1/σ fusion of SFace and dlib (flip)": ("sigma", (f"{SFACE}, cosine", f"{DLIB}, flip, cosine")),
+    "logistic fusion, MobileFaceNet as a third": ("logistic", (f"{SFACE}, cosine", f"{DLIB}, flip, cosine", f"{MOBILE}, cosine")),
+    "1/σ fusion, MobileFaceNet as a third": ("sigma", (f"{SFACE}, cosine", f"{DLIB}, flip, cosine", f"{MOBILE}, cosine")),
+}
+
+
+def blocks(pairs: PairList, work: Path, detector: str) -> dict[str, list[str]]:
+    """The tables of one detector, as lines."""
+    derive(work, pairs, detector)
+    done = {label: run(pairs, work, label, spec) for label, (spec, _) in recipes(detector).items() if complete(pairs, work, spec)}
     lines = [f"| {' | '.join(HEAD)} |", "| --- " * len(HEAD) + "|", *(row(label, item) for label, item in done.items())]
     correct = {label: item.correct for label, item in done.items()}
-    parts = [f"{SFACE}, cosine", f"{DLIB}, flip, cosine"]
-    folders = {label: work / "runs" / label.replace(", ", "-") for label in done}
     fused: dict[str, FusedReport] = {}
-    for label, method, members in (
-        (LOGISTIC, "logistic", parts),
-        ("1/σ fusion of SFace and dlib (flip)", "sigma", parts),
-        ("logistic fusion, MobileFaceNet (flip) as a third", "logistic", [*parts, f"{MOBILE}, flip, cosine"]),
-        ("1/σ fusion, MobileFaceNet (flip) as a third", "sigma", [*parts, f"{MOBILE}, flip, cosine"]),
-    ):
-        if all(member in folders for member in members):
-            fused[label] = fuse_reports([folders[member] for member in members], method)
-            write_report(fused[label], work / "runs" / label.replace(", ", "-").replace("/", ""))
-    extra = ["| fusion of scores | accuracy, % | 95 % | AUC | EER, % | TAR % at FMR 1e-3 | weights |", "| --- " * 7 + "|"]
+    for label, (method, members) in FUSIONS.items():
+        if all(member in done for member in members):
+            fused[label] = fuse_reports([folder_of(work, detector, member) for member in members], method)
+            write_report(fused[label], folder_of(work, detector, label))
+    extra = ["| fusion of scores | accuracy, % | 95 % | AUC | EER, % | TAR % at FMR 1e-3 | weights, mean of the folds |", "| --- " * 7 + "|"]
     for label, item in fused.items():
         result, summary, weights = item.fusion.result, item.summary, item.fusion.weights
         correct[label] = result.correct
-        extra.append(
-            f"| {label} | {percent(result.mean)} ± {percent(result.stderr)} | [{percent(item.interval[0])}, {percent(item.interval[1])}] | "
-            f"{summary.auc:.5f} | {percent(summary.eer)} | {tar(summary.tar_at_fmr)} | {', '.join(f'{w:.3g}' for w in weights.mean(axis=0))} |"
-        )
-    against = ["| against it | only the fusion right | only the other right | p (Holm) |", "| --- | --- | --- | --- |"]
-    if f"{FUSION}, cosine" in folders:
-        others = [label for label in (*parts, f"{MOBILE}, flip, cosine") if label in folders]
-        for label, item in zip(others, compare_reports([folders[f"{FUSION}, cosine"], *(folders[label] for label in others)]), strict=True):
-            against.append(f"| {label} | {item.mcnemar.only_a} | {item.mcnemar.only_b} | {item.p_holm:.2g} |")
-    text = {"table": lines, "fusion": extra, "mcnemar": against, "reference": reference_rows(pairs, work, correct)}
-    for name, block in text.items():
-        print(f"\n{name}\n" + "\n".join(block))
-    if page is not None:
-        whole = page.read_text(encoding="utf-8")
-        for name, block in text.items():
-            before, _, rest = whole.partition(f"<!-- {name} -->\n")
-            whole = f"{before}<!-- {name} -->\n" + "\n".join(block) + f"\n<!-- /{name} -->" + rest.partition(f"<!-- /{name} -->")[2]
-        page.write_text(whole, encoding="utf-8")
+        cells = (label, f"{percent(result.mean)} ± {percent(result.stderr)}", f"[{percent(item.interval[0])}, {percent(item.interval[1])}]",
+                 f"{summary.auc:.5f}", percent(summary.eer), tar(summary.tar_at_fmr), ", ".join(f"{w:.3g}" for w in weights.mean(axis=0)))  # fmt: skip
+        extra.append(f"| {' | '.join(cells)} |")
+    found = {"table": lines, "fusion": extra}
+    best = f"{FUSION}, cosine"
+    if best in done:
+        others = [
+            label for label in (f"{SFACE}, cosine", f"{DLIB}, flip, cosine", f"{DLIB}, cosine", f"{MOBILE}, cosine", *fused) if label in correct
+        ]
+        compared = compare_reports([folder_of(work, detector, label) for label in (best, *others)])
+        found["mcnemar"] = [f"| {best} against | only it right | only the other right | p (Holm) |", "| --- | --- | --- | --- |"] + [
+            f"| {label} | {item.mcnemar.only_a} | {item.mcnemar.only_b} | {item.p_holm:.2g} |" for label, item in zip(others, compared, strict=True)
+        ]
+    if detector == PipelineSpec().detector and set(correct) >= {LOGISTIC, best}:
+        found["reference"] = reference_rows(pairs, work, correct)
+    return {f"{name} {detector}": block for name, block in found.items()}
+
+
+def report(root: Path, pairs_file: Path, work: Path, page: Path | None, detectors: list[str]) -> None:
+    pairs = read_lfw_pairs(pairs_file, root)
+    fill(work)
+    for detector in detectors:
+        for name, block in blocks(pairs, work, detector).items():
+            print(f"\n{name}\n" + "\n".join(block))
+            if page is not None and block:
+                whole = page.read_text(encoding="utf-8")
+                before, mark, rest = whole.partition(f"<!-- {name} -->\n")
+                if not mark:
+                    sys.exit(f"{page} has no place for {name}")
+                after = rest.partition(f"<!-- /{name} -->")[2]
+                page.write_text(f"{before}{mark}" + "\n".join(block) + f"\n<!-- /{name} -->{after}", encoding="utf-8")
 
 
 def main() -> None:
@@ -354,12 +392,13 @@ def main() -> None:
     parser.add_argument("pairs", type=Path)
     parser.add_argument("work", type=Path)
     parser.add_argument("--limit", type=int, default=0, help="pictures; 0 takes all")
+    parser.add_argument("--detector", action="append", help="report: whose vectors WORK holds; the default detector")
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
     if arguments.step == "embed":
         embed(arguments.root, arguments.pairs, arguments.work, arguments.limit)
     else:
-        report(arguments.root, arguments.pairs, arguments.work, arguments.out)
+        report(arguments.root, arguments.pairs, arguments.work, arguments.out, arguments.detector or [PipelineSpec().detector])
 
 
 if __name__ == "__main__":
