@@ -30,9 +30,18 @@ NETWORKS = {
     "inception-resnet-v1": "faceworks.networks.inception_resnet_v1:InceptionResnetV1",
     "retinaface-mobilenet-0.25": "faceworks.networks.retinaface:retinaface_mobilenet025",
     "retinaface-resnet-50": "faceworks.networks.retinaface:retinaface_resnet50",
+    "retinaface-dense-mobilenet-0.25": "faceworks.networks.retinaface_dense:retinaface_dense_mobilenet025",
+    "retinaface-dense-resnet-50": "faceworks.networks.retinaface_dense:retinaface_dense_resnet50",
     "emonet": "faceworks.networks.emonet:EmoNet",
     "minifasnet-v2": "faceworks.networks.minifasnet:minifasnet_v2",
     "minifasnet-v1se": "faceworks.networks.minifasnet:minifasnet_v1se",
+    "nn1": "faceworks.networks.nn1:NN1",
+    "nn2": "faceworks.networks.nn2:NN2",
+    "emotion-cnn": "faceworks.networks.emotion_cnn:EmotionCNN",
+    "mini-xception": "faceworks.networks.mini_xception:MiniXception",
+    "levi-hassner": "faceworks.networks.levi_hassner:LeviHassner",
+    "lenet": "faceworks.networks.lenet:LeNetEmbedder",
+    "lenet-autoencoder": "faceworks.networks.lenet:LeNetAutoencoder",
 }
 """Network name → "module:builder". A builder is called with keyword arguments and returns an `nn.Module`."""
 
