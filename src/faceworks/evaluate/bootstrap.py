@@ -84,6 +84,9 @@ def rate_span(rate: float, replicates: ArrayLike, people: int, confidence: float
 
     Percentiles of replicates are too short where few people carry the errors (a test shows it): the distribution is skewed, and its spread follows the
     rate. On log-odds both are nearly gone, and no end leaves (0, 1). At a rate of 0 or 1 there are none: percentiles then, and the caller's `hull`.
+
+    For rates at a fixed threshold, and areas. A TAR at a small FMR hangs on a few impostor scores that some replicates draw several times: its
+    replicates have a long tail, of which a standard deviation says too much; percentiles are taken there.
     """
     kept = np.asarray(replicates, np.float64)
     kept = kept[np.isfinite(kept)]
