@@ -134,12 +134,13 @@ def test_our_threshold_is_the_cards_in_the_asked_metric() -> None:
     assert ours["euclidean_l2"] == pytest.approx(math.sqrt(2 * (1 - 0.363)), abs=1e-6)
     assert ours["angular"] == pytest.approx(math.acos(0.363) / math.pi, abs=1e-6)
     assert DeepFace.verify(NUMBERS, OTHERS, model_name="Dlib", distance_metric="euclidean")["threshold"] == 0.6
+    assert DeepFace.verify(NUMBERS, OTHERS, model_name="Dlib")["threshold"] == 0.09
 
 
 def test_a_metric_without_a_threshold_of_ours_takes_deepfaces_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compat, "_said", {DeepFace.NO_PROBABILITY})
-    with pytest.warns(CompatWarning, match=r"no cosine threshold for Dlib: deepface's 0\.07 decides"):
-        assert DeepFace.verify(NUMBERS, OTHERS, model_name="Dlib")["threshold"] == 0.07
+    with pytest.warns(CompatWarning, match=r"no euclidean threshold for SFace: deepface's 10\.734 decides"):
+        assert DeepFace.verify(NUMBERS, OTHERS, model_name="SFace", distance_metric="euclidean")["threshold"] == 10.734
 
 
 def test_a_given_threshold_holds_even_zero_and_ties_are_accepted() -> None:
