@@ -447,8 +447,23 @@ def test_find_agrees_with_verify_and_follows_the_folder(people: Path, folder: Pa
     (people / "new.jpg").unlink()
     assert any(row["identity"].endswith("new.jpg") for row in DeepFace.find(probe, str(people), refresh_database=False, **kind)[0])
     store = next(people.glob("*.npz"))
+    assert store.stat().st_mode & 0o077 == 0
     store.write_bytes(store.read_bytes()[:200])  # damaged: embedded again
     assert DeepFace.find(probe, str(people), **kind)[0][0] == first[0]
+
+
+@pytest.mark.shared
+@pytest.mark.assets
+def test_find_in_a_folder_that_cannot_be_written(people: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(compat, "_said", set())
+    monkeypatch.setattr(Path, "touch", refuse)
+    with pytest.warns(CompatWarning, match="cannot be written"):
+        found = DeepFace.find(str(folder / "obama_small.jpg"), str(people), return_type="dict", **USUAL)
+    assert found[0]
+    assert not list(people.glob("*.npz"))
 
 
 @pytest.mark.shared
