@@ -21,7 +21,7 @@ from .guard import Guard
 from .openapi import describe
 from .options import ServerOptions
 from .problems import PRIVATE, Problem, answer, problem_of
-from .routes import faces, service
+from .routes import faces, galleries, people, service
 from .schemas import invalid
 from .state import State
 
@@ -56,7 +56,7 @@ def create_app(options: ServerOptions) -> Application:
         ConfigError: the data folder cannot be used, or the service would be open to other machines without a key.
     """
     app = Application(State(options))
-    for router in (faces.router, service.router):
+    for router in (faces.router, galleries.router, people.router, service.router):
         app.include_router(router)
     static = Path(__file__).parent / "static"
     app.mount("/static", StaticFiles(directory=static))

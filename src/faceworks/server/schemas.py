@@ -3,11 +3,13 @@ checks every answer against these models."""
 
 from __future__ import annotations
 
+import json
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from .problems import Problem
+from .shelf import NAME
 
 __all__ = ["parse"]
 
@@ -295,3 +297,204 @@ class ProblemOut(BaseModel):
     instance: str | None = None
     request_id: str | None = None
     errors: list[dict[str, str]] | None = None
+
+
+# --- galleries -------------------------------------------------------------------------------------------------------------------------------
+
+
+class GalleryIn(Strict):
+    """A new gallery."""
+
+    name: Annotated[str, Field(pattern=f"^{NAME}$", description="a-z, 0-9, - and _, at most 64.", examples=["staff"])]
+
+
+class EnrollForm(Strict):
+    """Somebody who is enrolled. A name that is here already means that person."""
+
+    name: Annotated[str, Field(min_length=1, max_length=1000)]
+    id: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._~-]{0,127}$")] | None = Field(None, description="Your own key of the person.")
+    metadata: Annotated[dict[str, Any], BeforeValidator(lambda value: _object(value) if isinstance(value, str) else value)] = Field(
+        {}, description="A JSON object, kept with a new person."
+    )
+    consent: Annotated[str, Field(max_length=2000)] = Field("", description="On what ground the pictures are held.")
+    expires: Annotated[str, Field(max_length=40)] | None = Field(None, description="When they stop being found: 2027-01-31.")
+    min_quality: Annotated[Finite, Field(ge=0, le=100)] | None = Field(None, description="Refuse faces of a lower quality.")
+    keep_duplicates: bool = Field(False, description="Enroll pictures that are nearly the same as one that is here.")
+
+
+class SamplesForm(Strict):
+    """Further pictures of a person."""
+
+    consent: Annotated[str, Field(max_length=2000)] = ""
+    expires: Annotated[str, Field(max_length=40)] | None = None
+    min_quality: Annotated[Finite, Field(ge=0, le=100)] | None = None
+    keep_duplicates: bool = False
+
+
+class IdentifyForm(Strict):
+    """How people are looked for."""
+
+    k: Annotated[int, Field(ge=1, le=50)] = Field(5, description="Candidates for each face.")
+    threshold: Annotated[Finite, Field(ge=0)] | None = Field(None, description="Largest distance that names somebody. Default: the model card's.")
+    fpir: Annotated[Finite, Field(gt=0, lt=1)] | None = Field(None, description="Share of strangers that may be taken for somebody, instead of it.")
+    template: Literal["best", "mean", "weighted"] = "best"
+    exact: bool = Field(True, description="False lets an index answer, where there is one.")
+
+
+def _object(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+class PersonIn(Strict):
+    """What is to be changed."""
+
+    name: Annotated[str, Field(min_length=1, max_length=1000)] | None = None
+    metadata: dict[str, Any] | None = None
+
+
+class MergeIn(Strict):
+    """Who is the same person."""
+
+    other: Annotated[str, Field(min_length=1, max_length=1000)]
+
+
+class GalleryOut(Strict):
+    """A gallery. `model` is null until somebody is enrolled."""
+
+    name: str
+    people: int
+    samples: int
+    model: str | None
+    recipe: str | None
+    encrypted: bool
+    audited: bool
+
+
+class GalleriesOut(Strict):
+    """Galleries by name."""
+
+    items: list[GalleryOut]
+    next: str | None
+
+
+class PersonOut(Strict):
+    """Somebody, with the number of samples. `quality` is the best of them."""
+
+    id: str
+    name: str
+    metadata: dict[str, Any]
+    created: str | None
+    samples: int
+    quality: float | None = None
+
+
+class PeopleOut(Strict):
+    """People by name."""
+
+    items: list[PersonOut]
+    next: str | None
+
+
+class SampleOut(Strict):
+    """One picture of a person. The picture itself is not kept, and its vector is not given out."""
+
+    id: str
+    quality: float | None
+    norm: float | None
+    box: list[float] | None
+    time: str | None
+    consent: str
+    expires: str | None
+
+
+class PersonDetailOut(Strict):
+    """Somebody with all samples."""
+
+    id: str
+    name: str
+    metadata: dict[str, Any]
+    created: str | None
+    samples: list[SampleOut]
+
+
+class EnrolledOut(Strict):
+    """What became of one picture. `sample` null without `error`: it is nearly the same as one that is here."""
+
+    source: str
+    sample: str | None
+    quality: float | None
+    warnings: list[str]
+    error: str | None = None
+
+
+class EnrollOut(Strict):
+    """Who was enrolled, and what became of each picture."""
+
+    person: PersonOut
+    pictures: list[EnrolledOut]
+
+
+class RemovedOut(Strict):
+    """How many samples are gone, and for how long `restore` brings them back (0 = never)."""
+
+    removed: int
+    undo_seconds: int
+
+
+class MatchOut(Strict):
+    """A candidate."""
+
+    person: str
+    person_id: str
+    similarity: float
+    sample: str
+    probability: float | None
+
+
+class IdentificationOut(Strict):
+    """Who a face is; `person` null = a stranger."""
+
+    face: FaceOut
+    person: str | None
+    person_id: str | None
+    candidates: list[MatchOut]
+    threshold: float | None
+    threshold_source: str
+
+
+class IdentifiedPicture(Strict):
+    """Who is in a picture."""
+
+    source: str
+    faces: list[IdentificationOut]
+    error: str | None = None
+
+
+class IdentifyOut(Strict):
+    """An answer for each picture."""
+
+    results: list[IdentifiedPicture]
+    models: dict[str, str]
+
+
+class AuditLine(Strict):
+    """A line of a gallery's log. Tokens stand for people; after `forget` they lead to nobody."""
+
+    n: int
+    time: str | None
+    actor: str
+    action: str
+    tokens: list[str]
+    count: int
+    people: list[str] = Field(description="Names behind the tokens, as far as they are still here.")
+
+
+class AuditOut(Strict):
+    """Newest first. `valid`: whether the chain of hashes holds."""
+
+    items: list[AuditLine]
+    next: str | None
+    valid: bool
