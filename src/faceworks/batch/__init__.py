@@ -33,11 +33,11 @@ from .pool import Function, Outcome, Work, open_pool
 if TYPE_CHECKING:
     from ..pipeline import PipelineSpec
 
-__all__ = ["SUFFIXES", "Item", "expand", "map_images", "task_id"]
+__all__ = ["SUFFIXES", "Item", "expand", "map_images", "task_id", "watched"]
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".heic", ".heif", ".avif", ".pgm", ".ppm", ".pnm"})
 """What `expand` takes for a picture in a folder."""
-NO_EFFECT = frozenset({"device", "threads", "threshold", "fmr", "calibration"})
+NO_EFFECT = frozenset({"device", "threads", "threshold", "fmr", "calibration", "max_faces"})
 """Options of a spec that leave a picture's result as it is."""
 
 
@@ -180,8 +180,34 @@ def _iterate(
                 yield item
 
 
+_watcher: contextvars.ContextVar[Callable[[int, int | None], None] | None] = contextvars.ContextVar("faceworks_batch_watcher", default=None)
+
+
+@contextlib.contextmanager
+def watched(report: Callable[[int, int | None], None]) -> Iterator[None]:
+    """Within this block every run of `map_images`, however deep, reports `(done, total)` after each picture; total is None for an iterator.
+
+    For whoever shows progress elsewhere than on a terminal: a service's jobs. What `report` raises ends the run.
+    """
+    token = _watcher.set(report)
+    try:
+        yield
+    finally:
+        _watcher.reset(token)
+
+
 @contextlib.contextmanager
 def _bar(progress: bool, total: int | None) -> Iterator[Callable[[], None]]:
+    watcher = _watcher.get()
+    if watcher is not None:
+        done = [0]
+
+        def advance() -> None:
+            done[0] += 1
+            watcher(done[0], total)
+
+        yield advance
+        return
     if not progress or not sys.stderr.isatty():
         yield lambda: None
         return

@@ -498,3 +498,53 @@ class AuditOut(Strict):
     items: list[AuditLine]
     next: str | None
     valid: bool
+
+
+# --- jobs ------------------------------------------------------------------------------------------------------------------------------------
+
+
+class EvaluationForm(Strict):
+    """What is measured."""
+
+    kind: Literal["scores", "attributes", "pad", "folder", "pairs"]
+    dataset: Annotated[str, Field(max_length=200)] = Field("", description="Its name and variant, as it shall stand in the report.")
+    detector: Text | None = None
+    embedder: Text | None = None
+    flip: bool | None = None
+
+    def parameters(self, state: Any) -> dict[str, Any]:
+        """What the job needs. Refuses models that are not served."""
+        spec = {name: value for name in ("detector", "embedder", "flip") if (value := getattr(self, name)) is not None}
+        state.spec(**spec)
+        return {"kind": self.kind, "dataset": self.dataset, "spec": spec}
+
+
+class JobOut(Strict):
+    """A job. `total` 0 = not known yet; `problem` says why one failed."""
+
+    id: str
+    kind: str
+    state: Literal["queued", "running", "done", "failed", "canceled"]
+    parameters: dict[str, Any]
+    done: int
+    total: int
+    note: str
+    problem: dict[str, Any] | None
+    created: str | None
+    started: str | None
+    finished: str | None
+
+
+class JobsOut(Strict):
+    """Jobs, newest first."""
+
+    items: list[JobOut]
+    next: str | None
+
+
+class EvaluationOut(Strict):
+    """An evaluation: the job, its report (null until it is done) and files."""
+
+    job: JobOut
+    report: dict[str, Any] | None
+    files: list[str]

@@ -23,6 +23,9 @@ ROUTES = {
     ("DELETE", "/v1/galleries/{name}/people/{person}"): ENROLL, ("POST", "/v1/galleries/{name}/people/{person}/restore"): ENROLL,
     ("POST", "/v1/galleries/{name}/people/{person}/merge"): ENROLL, ("POST", "/v1/galleries/{name}/people/{person}/samples"): ENROLL,
     ("DELETE", "/v1/galleries/{name}/people/{person}/samples/{sample}"): ENROLL,
+    ("GET", "/v1/jobs"): READ, ("GET", "/v1/jobs/{id}"): READ, ("GET", "/v1/jobs/{id}/events"): READ, ("GET", "/v1/evaluations"): READ,
+    ("GET", "/v1/evaluations/{id}"): READ, ("GET", "/v1/evaluations/{id}/{name}"): READ,
+    ("POST", "/v1/evaluations"): ADMIN, ("POST", "/v1/jobs/{id}/cancel"): ADMIN, ("DELETE", "/v1/jobs/{id}"): ADMIN,
     ("POST", "/v1/galleries"): ADMIN, ("DELETE", "/v1/galleries/{name}"): ADMIN, ("GET", "/v1/galleries/{name}/audit"): ADMIN,
 }  # fmt: skip
 """Least role of each route."""
@@ -53,7 +56,7 @@ def test_the_matrix(client: Client, role: str | None) -> None:
     elif role:
         headers = client.key(role)
     for (method, path), least in sorted(ROUTES.items(), key=lambda item: item[0][0] == "DELETE"):
-        place = path.replace("{name}", "g").replace("{person}", "nobody").replace("{sample}", "1")
+        place = path.replace("{name}", "g").replace("{person}", "nobody").replace("{sample}", "1").replace("{id}", "0123456789abcdef")
         options: dict[str, Any] = (
             {"json": {}} if method in ("POST", "PATCH") and ("merge" in path or path == "/v1/galleries" or method == "PATCH") else {}
         )
