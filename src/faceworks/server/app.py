@@ -18,12 +18,12 @@ from starlette.staticfiles import StaticFiles
 from .. import __version__
 from ..errors import FaceworksError
 from .crew import Crew
+from .forms import invalid
 from .guard import Guard
 from .openapi import describe
 from .options import ServerOptions
 from .problems import PRIVATE, Problem, answer, problem_of
 from .routes import faces, galleries, jobs, people, service
-from .schemas import invalid
 from .state import State
 
 __all__ = ["create_app"]

@@ -11,10 +11,11 @@ from ...errors import GalleryCorrupt
 from ...gallery import Gallery
 from ...gallery.names import when
 from ...types import to_dict
+from ..forms import GalleryIn, IdentifyForm, parse
 from ..openapi import form_body, problems
 from ..paging import Cursor, Limit, page
 from ..replays import once
-from ..schemas import AuditOut, GalleriesOut, GalleryIn, GalleryOut, IdentifyForm, IdentifyOut, parse
+from ..schemas import AuditOut, GalleriesOut, GalleryOut, IdentifyOut
 from .asking import Admin, Reader, StateOf, as_json, each_picture, picture_form
 
 __all__ = ["router"]

@@ -14,12 +14,13 @@ from starlette.responses import FileResponse, Response, StreamingResponse
 
 from ...gallery.names import when
 from .. import jobs
+from ..forms import EvaluationForm, parse
 from ..jobs import ENDED, Job
 from ..openapi import form_body, problems
 from ..paging import Cursor, Limit, page
 from ..problems import Problem
 from ..replays import once
-from ..schemas import EvaluationForm, EvaluationOut, JobOut, JobsOut, parse
+from ..schemas import EvaluationOut, JobOut, JobsOut
 from ..security.headers import REPORT_POLICY
 from ..security.keys import Key
 from ..state import State

@@ -14,22 +14,12 @@ from ...gallery import Enrolled, Entry, Gallery, NewFace
 from ...gallery.names import clean_name, when
 from ...gallery.removal import UNDO_SECONDS
 from ...types import to_dict
+from ..forms import EnrollForm, MergeIn, PersonIn, SamplesForm, parse
 from ..openapi import form_body, problems
 from ..paging import Cursor, Limit, page
 from ..problems import Problem
 from ..replays import once
-from ..schemas import (
-    EnrollForm,
-    EnrollOut,
-    MergeIn,
-    PeopleOut,
-    PersonDetailOut,
-    PersonIn,
-    PersonOut,
-    RemovedOut,
-    SamplesForm,
-    parse,
-)  # fmt: skip
+from ..schemas import EnrollOut, PeopleOut, PersonDetailOut, PersonOut, RemovedOut
 from ..security.keys import Key
 from ..state import State
 from ..uploads import Form

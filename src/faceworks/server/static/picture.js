@@ -8,7 +8,7 @@ export class Picker {
   constructor(label, { many = false, onchange = () => {} } = {}) {
     this.label = label; this.many = many; this.onchange = onchange; this.files = [];
     const id = `file-${Math.random().toString(36).slice(2)}`;
-    this.input = h("input", { type: "file", accept: "image/*", multiple: many, id, className: "visually-hidden", "aria-label": label, onchange: () => this.take([...this.input.files]) });
+    this.input = h("input", { type: "file", accept: "image/*", multiple: many, id, className: "visually-hidden", "aria-label": `${label}: ${t(many ? "choose_many" : "choose")}`, onchange: () => this.take([...this.input.files]) });
     this.canvas = h("canvas", { role: "img", "aria-label": label, hidden: true });
     this.video = h("video", { muted: true, playsInline: true, hidden: true, "aria-label": t("camera") });
     this.list = h("p", { className: "hint" }, many ? t("drop_many") : t("drop"));
