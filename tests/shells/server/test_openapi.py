@@ -65,8 +65,9 @@ def fuzz(client: Client, examples: int) -> int:
     """Call every operation with `examples` generated requests; the number of calls. Raises on a fault or an undocumented answer."""
     schemathesis = _schemathesis()
     import hypothesis
-    from requests import PreparedRequest, Response
+    from requests import PreparedRequest
     from schemathesis.checks import not_a_server_error
+    from schemathesis.core.transport import Response
     from schemathesis.specs.openapi.checks import content_type_conformance, response_schema_conformance, status_code_conformance
 
     document = client.app.openapi()
@@ -86,8 +87,8 @@ def fuzz(client: Client, examples: int) -> int:
         def one(case: Any) -> None:
             nonlocal calls
             calls += 1
-            if case.path == "/v1/session":
-                case.headers = {}
+            for name in [name for name in case.headers or {} if name.lower() == "authorization"]:
+                del case.headers[name]  # an invented key is answered 401, which the role matrix tries; here the rest is
             arguments = case.as_transport_kwargs(base_url="http://127.0.0.1:8000")
             prepared = PreparedRequest()
             names = ("method", "url", "headers", "files", "data", "json", "params", "cookies")
@@ -99,10 +100,10 @@ def fuzz(client: Client, examples: int) -> int:
             ]
             url = str(prepared.url).removeprefix("http://127.0.0.1:8000")
             found = client.request(str(prepared.method), url, content=bytes(body), headers=headers)
-            answer = Response()
-            answer.status_code, answer._content, answer.request, answer.url = found.status_code, found.content, prepared, str(prepared.url)
-            answer.headers.update(found.headers)
-            answer.encoding = "utf-8"
+            answered: dict[str, list[str]] = {}
+            for name, value in found.headers.multi_items():
+                answered.setdefault(name.lower(), []).append(value)
+            answer = Response(found.status_code, answered, found.content, prepared, 0.0, False, encoding="utf-8")
             if found.status_code == 503:
                 return  # a model that is not here, or a full line: both documented, and no fault
             checks = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
