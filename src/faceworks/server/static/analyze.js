@@ -7,7 +7,7 @@ const CHOICES = ["emotion", "age", "gender", "valence", "arousal", "quality", "p
 const USUAL = ["emotion", "age", "gender"];
 
 export function analyzeView(main) {
-  const picker = new Picker(t("picture_a").replace(/ ?A$/, ""), { onchange: () => { go.disabled = picker.empty; } });
+  const picker = new Picker(t("picture"), { onchange: () => { go.disabled = picker.empty; } });
   const result = h("section", { "aria-live": "polite", "aria-label": t("analyze_go") });
   const boxes = CHOICES.map((name) => h("input", { type: "checkbox", value: name, checked: USUAL.includes(name), id: `a-${name}` }));
   const go = h("button", { type: "button", disabled: true, onclick: () => working(go, analyze, result) }, t("analyze_go"));
@@ -48,6 +48,6 @@ export function bars(value) {
   return h("div", {}, rows.map(([label, p]) => {
     const fill = h("span", {});
     fill.style.width = `${p * 100}%`;
-    return h("div", { className: "bar" }, h("span", {}, label === value.label ? h("b", {}, label) : label), h("span", { className: "track", "aria-hidden": "true" }, fill), h("span", { className: "number" }, percent(p)));
+    return h("div", { className: "bar" }, h("span", {}, label === value.label ? h("b", {}, t(label)) : t(label)), h("span", { className: "track", "aria-hidden": "true" }, fill), h("span", { className: "number" }, percent(p)));
   }), h("p", { className: "hint" }, t("doubt", { e: number(value.entropy, 2), m: number(Math.log(rows.length), 2) })));
 }

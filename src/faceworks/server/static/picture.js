@@ -46,7 +46,14 @@ export class Picker {
       const [x1, y1, x2, y2] = face.box;
       pen.strokeRect(x1, y1, x2 - x1, y2 - y1);
       for (const [x, y] of face.landmarks ?? []) { pen.beginPath(); pen.arc(x, y, width * 0.9, 0, 7); pen.fill(); }
-      if (labels[index]) pen.fillText(labels[index], x1, Math.max(14, y1 - width * 1.5));
+      if (labels[index]) {
+        const size = Math.max(12, 6 * width);
+        const top = Math.max(0, y1 - size * 1.3);
+        pen.fillRect(x1, top, pen.measureText(labels[index]).width + size * 0.6, size * 1.3);
+        pen.fillStyle = "#fff";
+        pen.fillText(labels[index], x1 + size * 0.3, top + size);
+        pen.fillStyle = COLORS[kind];
+      }
     });
   }
 
