@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import evaluate, settings
-from ..batch import watched
+from ..batch.progress import watched
 from ..errors import FaceworksError, InputError
 from ..pipeline import PipelineSpec
 from ..types import to_dict
