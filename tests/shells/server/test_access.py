@@ -142,13 +142,13 @@ def test_a_broken_cookie_is_no_session(client: Client) -> None:
 
 
 def test_a_rate_is_kept_by_all_workers_together(fake_networks: None, tmp_path: Path) -> None:  # noqa: F811
-    options = ServerOptions(data=tmp_path / "d", batch=1, rate=0.2, burst=6)
+    options = ServerOptions(data=tmp_path / "d", batch=1, rate=0.001, burst=6)
     with running(options) as one, running(options) as two:
         mine, other = one.key("read"), one.key("read", "other")
         answers = [(one, two)[index % 2].get("/v1/models", headers=mine).status_code for index in range(10)]
         assert answers == [200] * 6 + [429] * 4
         refused = two.get("/v1/models", headers=mine)
-        assert 1 <= int(refused.headers["retry-after"]) <= 5
+        assert 900 <= int(refused.headers["retry-after"]) <= 1000
         assert one.get("/v1/models", headers=other).status_code == 200
         assert one.get("/v1/health").status_code == 200
 
