@@ -1,7 +1,7 @@
 # Needs Python >= 3.11 and make, nothing else. `make help` lists the targets. Everything is installed into .venv, through your own pip configuration.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo setup check test docs bench evaluate clean
+.PHONY: help demo setup full check test docs bench evaluate clean
 
 VENV    := .venv
 BIN     := $(VENV)/bin
@@ -19,6 +19,8 @@ demo: $(VENV)/.run ## install, fetch models and sample pictures, verify pairs, f
 	$(BIN)/faceworks demo --out demo
 
 setup: $(VENV)/.dev ## .venv with everything that development needs
+
+full: $(VENV)/.full ## all extras as well (PyTorch's CPU build, Ray, databases, server, browser driver) and the oracles of the proofs: no test skips for want of a package
 
 check: $(VENV)/.dev ## ruff, mypy --strict, import layers, and whether generated documents are up to date
 	$(BIN)/ruff check .
@@ -64,3 +66,11 @@ $(VENV)/.dev: pyproject.toml | $(BIN)/python
 	@echo "installing faceworks and the development tools into $(VENV) (once) ..."
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
 	@touch $@ $(VENV)/.run
+
+# PyTorch first and by itself: asked for among others, pip takes the build with gigabytes of GPU libraries. TORCH="torch --index-url …" chooses another build.
+TORCH ?= torch==2.13.0
+$(VENV)/.full: $(VENV)/.dev
+	@echo "installing every extra and the oracles into $(VENV) (once; some 3 GB) ..."
+	$(BIN)/python -m pip install --quiet $(TORCH)
+	$(BIN)/python -m pip install --quiet --editable '.[dev,all,oracles]'
+	@touch $@

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from . import align, errors, evaluate, geometry, image, settings, similarity, types
-    from .api import detect, embed, embed_crops, get_pipeline, identify, verify, verify_person
+    from .api import analyze, detect, embed, embed_crops, get_pipeline, identify, verify, verify_person
     from .batch import map_images
     from .draw import draw
     from .errors import FaceworksError
@@ -33,14 +33,14 @@ _NAMES = {
     "Categorical": "types", "Crop": "types", "Embedding": "types", "Face": "types", "FaceResult": "types", "Identification": "types",
     "Landmarks": "types", "Match": "types", "Scalar": "types", "Verification": "types", "to_dict": "types",
     "FaceworksError": "errors", "Pipeline": "pipeline", "PipelineSpec": "pipeline",
-    "verify": "api", "detect": "api", "embed": "api", "embed_crops": "api", "get_pipeline": "api",
+    "verify": "api", "detect": "api", "analyze": "api", "embed": "api", "embed_crops": "api", "get_pipeline": "api",
     "identify": "api", "verify_person": "api", "open_gallery": "gallery", "Gallery": "gallery",
     "draw": "draw", "map_images": "batch", "load_image": "image:load", "save_image": "image:save",
 }  # fmt: skip
 _MODULES = ("align", "errors", "evaluate", "geometry", "image", "settings", "similarity", "types")
 
 __all__ = [  # noqa: RUF022 - in the order of the work
-    "verify", "detect", "embed", "embed_crops", "map_images", "get_pipeline", "identify", "verify_person", "open_gallery", "Gallery",
+    "verify", "detect", "analyze", "embed", "embed_crops", "map_images", "get_pipeline", "identify", "verify_person", "open_gallery", "Gallery",
     "Pipeline", "PipelineSpec",
     "load_image", "save_image", "draw", "align", "similarity", "geometry", "image", "types", "errors", "settings", "evaluate",
     "Face", "Landmarks", "Crop", "Embedding", "FaceResult", "Verification", "Identification", "Match", "Categorical", "Scalar", "to_dict",

@@ -1,4 +1,4 @@
-"""The functions everybody guesses: `verify`, `detect`, `embed`. One source or a list of them; every option of `PipelineSpec` by name."""
+"""The functions everybody guesses: `verify`, `detect`, `analyze`, `embed`, `identify`. One source or a list of them; every option of `PipelineSpec` by name."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from itertools import product
 from typing import Any, overload
 
 from . import image, settings
+from .analysis import DEFAULT_ATTRIBUTES, Analyzer
 from .errors import NoFaceFound
 from .gallery import Gallery, open_gallery
 from .pipeline import Pipeline, PipelineSpec
 from .types import Crop, Embedding, Face, FaceResult, Identification, ImageArray, Verification
 from .verification import compare
 
-__all__ = ["detect", "embed", "embed_crops", "get_pipeline", "identify", "verify", "verify_person"]
+__all__ = ["analyze", "detect", "embed", "embed_crops", "get_analyzer", "get_pipeline", "identify", "verify", "verify_person"]
 
 Source = Any
 """What `image.load` takes: a path, bytes, a file object, an array (H, W, 3) uint8 RGB, or a PIL image."""
@@ -116,6 +117,71 @@ def embed(sources: Any, spec: PipelineSpec | None = None, **options: Any) -> Any
 def embed_crops(crops: Sequence[Crop], spec: PipelineSpec | None = None, **options: Any) -> list[Embedding]:
     """Embed crops that were cut by hand with `align.crop`, in their order."""
     return get_pipeline(spec, **options).embed_crops(crops)
+
+
+@lru_cache(maxsize=16)
+def _cached_analyzer(
+    spec: PipelineSpec,
+    attributes: tuple[str, ...],
+    models: tuple[tuple[str, str], ...],
+    abstain: float,
+    bpcer: float | None,
+    active: settings.Settings,
+) -> Analyzer:
+    return Analyzer(spec, attributes, dict(models), abstain, bpcer)
+
+
+def get_analyzer(
+    attributes: Sequence[str] = DEFAULT_ATTRIBUTES,
+    models: Mapping[str, str] | None = None,
+    spec: PipelineSpec | None = None,
+    *,
+    abstain: float = 0.0,
+    bpcer: float | None = None,
+    **options: Any,
+) -> Analyzer:
+    """The analyzer for these attributes and models, kept for the next call; arguments and errors as `analyze`."""
+    if isinstance(attributes, str):
+        attributes = [item.strip() for item in attributes.split(",") if item.strip()]
+    chosen = spec or PipelineSpec(select="all", on_no_face="empty")
+    named = tuple(sorted((models or {}).items()))
+    return _cached_analyzer(chosen.with_options(**options), tuple(attributes), named, abstain, bpcer, settings.current())
+
+
+@overload
+def analyze(sources: Sequence[Source], attributes: Sequence[str] = ..., models: Mapping[str, str] | None = ..., spec: PipelineSpec | None = ...,
+            *, abstain: float = ..., bpcer: float | None = ..., **options: Any) -> list[list[FaceResult]]: ...  # fmt: skip
+@overload
+def analyze(sources: Source, attributes: Sequence[str] = ..., models: Mapping[str, str] | None = ..., spec: PipelineSpec | None = ...,
+            *, abstain: float = ..., bpcer: float | None = ..., **options: Any) -> list[FaceResult]: ...  # fmt: skip
+def analyze(
+    sources: Any,
+    attributes: Sequence[str] = DEFAULT_ATTRIBUTES,
+    models: Mapping[str, str] | None = None,
+    spec: PipelineSpec | None = None,
+    *,
+    abstain: float = 0.0,
+    bpcer: float | None = None,
+    **options: Any,
+) -> Any:
+    """What the faces of pictures show: one picture gives a list of `FaceResult`, a list of pictures gives a list of lists.
+
+    Args:
+        attributes: emotion, intensity, valence, arousal, age, gender, race, liveness, pose, quality (see `attributes.ATTRIBUTES`).
+        models: attribute -> card name, where another than the default shall answer.
+        spec, options: how faces are found; by default all of a picture, and a picture without a face gives an empty list.
+        abstain: a label less probable than this becomes "unsure".
+        bpcer: share of living faces that may be called fake; takes the liveness threshold that was measured for it.
+
+    Raises:
+        ConfigError, UnknownModel, CardError, LicenseRefused: see `analysis.Analyzer`.
+        ImageError: a picture cannot be read.
+        AssetUnavailable, MissingDependency: a model's file, or the package that converts it, is not here.
+    """
+    many = isinstance(sources, (list, tuple))
+    images, names = _load(sources if many else [sources])
+    found = get_analyzer(attributes, models, spec, abstain=abstain, bpcer=bpcer, **options).analyze(images, names)
+    return found if many else found[0]
 
 
 def _opened(gallery: Gallery | str | os.PathLike[str]) -> Any:

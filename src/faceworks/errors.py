@@ -17,6 +17,7 @@
     ├── GalleryError
     │   ├── GalleryUnavailable
     │   ├── GalleryLocked
+    │   │   └── Outdated             the change was computed from a state that another writer has changed
     │   ├── GalleryCorrupt
     │   ├── DuplicateEntry
     │   └── UnknownPerson
@@ -50,6 +51,7 @@ __all__ = [
     "ModelError",
     "ModelMismatch",
     "NoFaceFound",
+    "Outdated",
     "UnknownModel",
     "UnknownPerson",
 ]
@@ -134,6 +136,10 @@ class GalleryUnavailable(GalleryError):
 
 class GalleryLocked(GalleryError):
     """Another writer holds the gallery."""
+
+
+class Outdated(GalleryLocked):
+    """Another writer was faster: what the change was computed from is no longer so. `Gallery` computes it anew, and gives up after many rounds."""
 
 
 class GalleryCorrupt(GalleryError):

@@ -258,6 +258,7 @@ class Scalar:
         range: smallest and largest possible value.
         spread: standard deviation of the model's own distribution, or None where it has none.
         model: card that gave it.
+        reasons: what lowers it, worst first (quality).
     """
 
     value: float
@@ -265,6 +266,7 @@ class Scalar:
     range: tuple[float, float]
     spread: float | None = None
     model: str = ""
+    reasons: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -363,7 +365,8 @@ def to_dict(value: Any) -> Any:
         return out
     if isinstance(value, Scalar):
         out = {"value": value.value, "unit": value.unit, "range": list(value.range)}
-        return out | ({} if value.spread is None else {"spread": value.spread}) | ({"model": value.model} if value.model else {})
+        out |= ({} if value.spread is None else {"spread": value.spread}) | ({"model": value.model} if value.model else {})
+        return out | ({"reasons": list(value.reasons)} if value.reasons else {})
     if isinstance(value, Categorical):
         out = {"label": value.label, "probabilities": dict(value.probabilities), "entropy": value.entropy}
         return out | ({"model": value.model} if value.model else {})

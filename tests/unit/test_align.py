@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from faceworks import align, geometry
 from faceworks.errors import ConfigError, InputError
@@ -182,3 +185,47 @@ def test_the_picture_is_not_touched_and_may_be_read_only() -> None:
     assert np.array_equal(picture, before)
     assert isinstance(cut, Crop)
     assert not cut.pixels.flags.writeable
+
+
+def _original_piece(height: int, width: int, box: tuple[int, int, int, int], scale: float) -> tuple[int, int, int, int]:
+    """`CropImage` of minivision-ai/Silent-Face-Anti-Spoofing, re-derived: first and last column and row, inclusive; the box is x, y, width, height."""
+    x, y, w, h = box
+    scale = min((height - 1) / h, min((width - 1) / w, scale))
+    left, top = w / 2 + x - w * scale / 2, h / 2 + y - h * scale / 2
+    right, bottom = w / 2 + x + w * scale / 2, h / 2 + y + h * scale / 2
+    if left < 0:
+        right, left = right - left, 0.0
+    if top < 0:
+        bottom, top = bottom - top, 0.0
+    if right > width - 1:
+        left, right = left - (right - width + 1), width - 1.0
+    if bottom > height - 1:
+        top, bottom = top - (bottom - height + 1), height - 1.0
+    return int(left), int(top), int(right), int(bottom)
+
+
+@given(
+    st.tuples(st.integers(2, 300), st.integers(2, 300)),
+    st.tuples(st.integers(-100, 350), st.integers(-100, 350), st.integers(1, 400), st.integers(1, 400)),
+    st.sampled_from([1.0, 2.7, 4.0]),
+)
+def test_a_shifted_crop_is_the_original_piece_resized(sides: tuple[int, int], box: tuple[int, int, int, int], factor: float) -> None:
+    picture = np.random.default_rng(sum(box) % 97).integers(0, 256, (*sides, 3), np.uint8)
+    x, y, w, h = box
+    cut = align.crop(picture, Face(np.array([x, y, x + w - 1, y + h - 1]), 1.0), f"box:{factor}", (80, 80), border="shift")
+    left, top, right, bottom = _original_piece(*sides, box, factor)
+    assert np.array_equal(cut.pixels, cv2.resize(picture[top : bottom + 1, left : right + 1], (80, 80)))
+    corners = geometry.apply(geometry.invert(cut.matrix), np.array([[-0.5, -0.5], [79.5, 79.5]]))
+    np.testing.assert_allclose(corners, [[left - 0.5, top - 0.5], [right + 0.5, bottom + 0.5]], atol=1e-3)
+
+
+def test_a_crop_of_one_pixel_can_be_shifted() -> None:
+    cut = align.crop(np.full((1, 1, 3), 7, np.uint8), Face(np.array([-3, 0, 2, 0]), 1.0), "box:2.7", (80, 80), border="shift")
+    assert (cut.pixels == 7).all()
+
+
+@pytest.mark.parametrize("template", ["square:1.3", "arcface-112x112", "box"])
+def test_only_boxes_are_shifted(template: str) -> None:
+    face = Face(np.array([1, 1, 9, 9]), 1.0, Landmarks(np.array([[2, 2], [6, 2], [4, 4], [2, 6], [6, 7]], np.float32), "arcface5"))
+    with pytest.raises(ConfigError, match="goes with box:K"):
+        align.crop(np.zeros((20, 20, 3), np.uint8), face, template, (80, 80), border="shift", margin=10)

@@ -7,7 +7,8 @@ The crop grammar, as cards and `--strategy` write it:
     eyes:K                            turned until the eyes are level, then the square of K times the box's longer side about its center
     facealigner:X, facealigner:X,Y    imutils' FaceAligner: the left eye at the fractions X, Y of the crop (default .35,.35), the eyes level
     square:K                          the square about the box center, K times its longer side: nothing is flattened, outside is black
-    box:K                             the box scaled by K about its center, stretched to the size (shape not kept)
+    box:K                             the box scaled by K about its center, stretched to the size (shape not kept); with `border="shift"` shrunk and
+                                      moved until it lies inside the picture
     box                               the box grown by `margin` pixels of the *crop* in all (FaceNet's rule)
     whole, none                       the whole picture, stretched
     frontalize                        68 or 468 points: the face turned to the front (`align.frontalize`)

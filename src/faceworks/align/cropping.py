@@ -113,9 +113,33 @@ def _aligner_matrix(face: Face, template: str, size: tuple[int, int]) -> NDArray
     return np.array([[factor.real, -factor.imag, offset.real], [factor.imag, factor.real, offset.imag]])
 
 
-def matrix_for(face: Face, template: str, size: tuple[int, int], image_size: tuple[int, int], margin: float = 0.0) -> NDArray[np.float64]:
+def _moved_inside(box: NDArray[np.float32], factor: float, image_size: tuple[int, int]) -> NDArray[np.int64]:
+    """The piece [x1, y1, x2, y2) of a picture (height, width), in whole pixels, that `border="shift"` takes for a box.
+
+    As Silent-Face-Anti-Spoofing's `CropImage` has it: the factor is cut down until the piece fits the picture, then the piece is moved inside; corners
+    are rounded toward zero and inclusive.
+    """
+    sides = np.array([image_size[1], image_size[0]], np.float64)
+    start = np.trunc(box[:2].astype(np.float64))
+    extent = np.maximum(np.trunc(box[2:].astype(np.float64) - box[:2] + 1), 1)
+    extent, center = extent * min(factor, *((sides - 1) / extent)), start + extent / 2
+    # each step in the original's order: a float's last digit decides over a whole pixel
+    low, high = center - extent / 2, center + extent / 2
+    low, high = np.maximum(low, 0), np.where(low < 0, high - low, high)
+    low, high = np.where(high > sides - 1, low - (high - sides + 1), low), np.minimum(high, sides - 1)
+    piece: NDArray[np.int64] = np.concatenate([np.trunc(low), np.trunc(high) + 1]).astype(np.int64)
+    return piece
+
+
+def matrix_for(
+    face: Face, template: str, size: tuple[int, int], image_size: tuple[int, int], margin: float = 0.0, border: str = "black"
+) -> NDArray[np.float64]:
     """The (2, 3) transform from picture to crop."""
     kind = template.partition(":")[0]
+    if border == "shift":
+        if kind != "box" or margin:
+            raise ConfigError(f'crop {template!r} cannot be moved inside the picture: border = "shift" goes with box:K without margin')
+        return _box_matrix(_moved_inside(face.box, _factor(template), image_size).astype(np.float32), size)
     if template in TEMPLATES:
         scheme = TEMPLATES[template][2]
         if face.landmarks is None or face.landmarks.scheme != scheme:
@@ -156,7 +180,8 @@ def crop(
         face: with the landmarks that the template needs (`schemes`).
         template: crop grammar, see the package.
         size: (height, width) of the crop; default the template's own, else 112x112.
-        border: what lies outside the picture: "black" or "replicate" (a dlib chip is always black there).
+        border: what lies outside the picture: "black" or "replicate" (a dlib chip is always black there); with "shift" nothing does: the piece of "box:K"
+            is shrunk to the picture's sides, moved inside and resized alone (MiniFASNet's rule, pixel for pixel).
         interpolation: "linear", "area" or "cubic" (a dlib chip has dlib's own sampling, facealigner is always cubic).
         margin: for "box": pixels added in all, measured in the crop.
 
@@ -178,7 +203,10 @@ def crop(
         front = frontal.frontalize(picture, face.landmarks, size[0])
         return Crop(front.pixels, frontal.similarity_to_front(face.landmarks, front), template)
     size = size or (TEMPLATES[template][1] if template in TEMPLATES else (112, 112))
-    matrix = matrix_for(face, template, size, (height, width), margin)
+    matrix = matrix_for(face, template, size, (height, width), margin, border)
+    if border == "shift":
+        x1, y1, x2, y2 = _moved_inside(face.box, _factor(template), (height, width))
+        return Crop(image.resize(picture[y1:y2, x1:x2], size, interpolation), matrix, template)
     interpolation = "cubic" if kind == "facealigner" else interpolation
     return Crop(image.warp(picture, matrix, size, border=border, interpolation=interpolation), matrix, template)
 

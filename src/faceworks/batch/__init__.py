@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 __all__ = ["SUFFIXES", "Item", "expand", "map_images", "task_id"]
 
-SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".heic", ".heif", ".avif"})
+SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".heic", ".heif", ".avif", ".pgm", ".ppm", ".pnm"})
 """What `expand` takes for a picture in a folder."""
 NO_EFFECT = frozenset({"device", "threads", "threshold", "fmr", "calibration"})
 """Options of a spec that leave a picture's result as it is."""

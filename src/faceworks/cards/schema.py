@@ -61,9 +61,11 @@ class InputSpec:
 
     `crop` is the crop grammar: a template of `align.TEMPLATES` with its size ("arcface-112x112", "dlib-150:0.25"), "square:1.3" (about the
     box center, 1.3 times its longer side), "box:1.0" (the box scaled, shape not kept), "box" (+ `margin` pixels), or "image".
+    `points` needs no pixels, only landmarks of `scheme`.
     `size` is (height, width); () means any size, rounded up to `multiple`. For "image", a picture whose longer side is below `enlarge` is
     enlarged to it, by a factor of at most `enlarge_most` (`enlarge = 0`: never). `border` is what lies outside the picture: black, replicate, or
-    shift (the crop is moved inside).
+    shift ("box:K" alone: the crop is shrunk and moved until it lies inside). A model that sees several scales of a face has one input for each,
+    with the role of its file ("box:2.7" for one, "box:4.0" for the other); their crops are one `View`.
     """
 
     crop: str
@@ -87,7 +89,11 @@ class InputSpec:
 
 @dataclass(frozen=True, slots=True)
 class OutputSpec:
-    """One network output and what it means."""
+    """One network output and what it means.
+
+    `columns` = [first, last + 1] takes some numbers of a tensor that holds several answers. Of an attribute model, equal `labels` are added up, and
+    outputs of one `attribute` with `combine = "mean"` are averaged; an expectation is Σ p · `weights`, a value is x · `scale` + `offset`, held in `range`.
+    """
 
     name: str
     kind: Literal["boxes", "points", "embedding", "classes", "expectation", "value"]
@@ -105,13 +111,15 @@ class OutputSpec:
     offset: float = 0.0
     scheme: str = ""
     combine: Literal["", "mean", "sum", "concat"] = ""
+    columns: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Threshold:
-    """A decision threshold and where it was measured. Ties are accepted."""
+    """A decision threshold and where it was measured. Ties are accepted. Of an attribute model the metric is "probability" (of the label `label`), and
+    `bpcer` is the share of true ones (bona fide faces) that fall below."""
 
-    metric: Literal["cosine", "euclidean", "euclidean_l2", "angular", "chi2"]
+    metric: Literal["cosine", "euclidean", "euclidean_l2", "angular", "chi2", "probability"]
     kind: Literal["similarity", "distance"]
     value: float
     source: str
@@ -119,6 +127,8 @@ class Threshold:
     pairs: int = 0
     date: str = ""
     recipe: str = ""
+    label: str = ""
+    bpcer: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,8 +143,8 @@ class Published:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A member of a fusion card (`adapter = "concat"`): the card of an embedder, its share in the cosine (shares are divided by their sum), and whether
-    the mirrored crop is added to its vector."""
+    """A member of a fusion card. Of embedders (`adapter = "concat"`): its share in the cosine (shares are divided by their sum), and whether the mirrored
+    crop is added to its vector. Of attribute models (`adapter = "pool"`): the exponent of its probabilities, or its share in a mean of numbers."""
 
     model: str
     weight: float

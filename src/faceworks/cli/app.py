@@ -22,6 +22,7 @@ COMMANDS = {
     "detect": ("faceworks.cli.detect:detect", "Find the faces in pictures."),
     "landmarks": ("faceworks.cli.landmarks:landmarks", "Find the facial points in pictures."),
     "align": ("faceworks.cli.align:align", "Cut faces out of pictures: aligned, square, turned to the front."),
+    "analyze": ("faceworks.cli.analyze:analyze", "What faces show: emotion, age, gender, liveness, pose, quality."),
     "embed": ("faceworks.cli.embed:embed", "Turn faces into vectors."),
     "gallery": ("faceworks.cli.gallery:gallery", "People enrolled, found, removed."),
     "models": ("faceworks.cli.models:models", "The model catalog: list, show, pull, verify, where, add."),

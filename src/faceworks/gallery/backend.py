@@ -16,10 +16,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import similarity
-from ..errors import InputError
+from ..errors import InputError, Outdated
 from ..types import FloatArray, frozen
 
-__all__ = ["NUMBERS", "TEXTS", "Backend", "Binding", "Change", "Entries", "Hits", "Ids", "Info", "Person", "Sample", "Samples", "samples_of"]
+__all__ = [
+    "NUMBERS",
+    "TEXTS",
+    "Backend",
+    "Binding",
+    "Change",
+    "Entries",
+    "Hits",
+    "Ids",
+    "Info",
+    "Person",
+    "Sample",
+    "Samples",
+    "require_revision",
+    "samples_of",
+]
 
 Ids: TypeAlias = NDArray[np.int64]
 
@@ -229,6 +244,7 @@ class Change:
         remove_samples: (M,) int64. Unknown ids are ignored.
         people: added, or replaced where the id exists.
         samples: added, or replaced where the id exists; their people exist or stand in `people`.
+        since: the revision (`Info.revision`) that the change was computed from; refused with `Outdated` when the store has another one. None = whatever.
     """
 
     clear: bool = False
@@ -237,6 +253,13 @@ class Change:
     remove_samples: Sequence[int] | Ids = ()
     people: Sequence[Person] = ()
     samples: Samples | None = None
+    since: str | None = None
+
+
+def require_revision(change: Change, revision: str, url: str) -> None:
+    """Raise `Outdated` unless the change was computed from this revision."""
+    if change.since not in (None, revision):
+        raise Outdated(f"{url} was changed by another writer meanwhile; nothing was written, try again")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -298,7 +321,7 @@ class Backend(Protocol):
         """Carry out one transaction: when it returns, the change is durable; when it raises, nothing happened.
 
         Raises:
-            GalleryLocked: another writer did not finish in time.
+            GalleryLocked: another writer did not finish in time. Outdated: `change.since` is not the present revision.
             GalleryUnavailable: disk full, read-only, connection lost.
             InputError: vectors of a wrong dimension, or samples of nobody.
         """

@@ -9,13 +9,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
 from .. import image
 from ..errors import FaceworksError, InputError, ManifestError, NoFaceFound
-from ..types import Face, ImageArray
+from ..types import Embedding, Face, ImageArray
 from .backend import Person, Samples, samples_of
 from .names import clean_id, clean_name, moment, new_ids, new_person, now
 
@@ -165,33 +165,39 @@ def enroll(
     gallery: Gallery, faces: Iterable[NewFace], *, min_quality: float | None = None, keep_duplicates: bool = False, chunk: int = 16
 ) -> Iterator[Enrolled]:  # fmt: skip
     """Enroll pictures, `chunk` of them in one transaction; one answer for each, in order. A picture that cannot be used is an answer with an error."""
-    iterator, fresh = iter(faces), _Fresh({}, set())
+    iterator = iter(faces)
     while batch := list(islice(iterator, chunk)):
-        yield from _chunk(gallery, batch, min_quality, keep_duplicates, fresh)
+        yield from _chunk(gallery, batch, min_quality, keep_duplicates)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Fresh:
-    """People met in this run: key -> person, and the ids of those who are not stored yet."""
-
-    met: dict[str, Person]
-    waiting: set[str]
+Found: TypeAlias = "tuple[ImageArray, Face, Quality] | FaceworksError"
 
 
-def _chunk(gallery: Gallery, batch: Sequence[NewFace], least: float | None, keep: bool, fresh: _Fresh) -> list[Enrolled]:
+def _chunk(gallery: Gallery, batch: Sequence[NewFace], least: float | None, keep: bool) -> list[Enrolled]:
     found = [_look(gallery, item, least) for item in batch]
+    results = [entry for entry in found if not isinstance(entry, FaceworksError)]
+    embeddings = gallery.pipeline.embed_faces([entry[0] for entry in results], [[entry[1]] for entry in results])
+    made = [group[0] for group in embeddings]
+    return gallery.settle(lambda since: _placed(gallery, batch, found, made, keep, since))
+
+
+def _placed(
+    gallery: Gallery, batch: Sequence[NewFace], found: Sequence[Found], embeddings: Sequence[Embedding], keep: bool, since: str
+) -> list[Enrolled]:  # fmt: skip
+    """Decide who each face is, and store them; computed anew when another writer was faster."""
     good = [place for place, entry in enumerate(found) if not isinstance(entry, FaceworksError)]
     outcomes: dict[int, Enrolled] = {
         place: Enrolled(batch[place], error=entry) for place, entry in enumerate(found) if isinstance(entry, FaceworksError)
     }
-    results = [entry for entry in found if not isinstance(entry, FaceworksError)]
-    embeddings = gallery.pipeline.embed_faces([entry[0] for entry in results], [[entry[1]] for entry in results])
-    vectors = np.array([group[0].vector for group in embeddings], np.float32).reshape(len(good), -1)
+    vectors = np.array([embedding.vector for embedding in embeddings], np.float32).reshape(len(good), -1)
     near = gallery.look_up(vectors) if len(good) else []
-    people: dict[str, Person] = {}
+    fresh: dict[str, Person] = {}
     rows: list[tuple[int, str, Face, Quality, float | None]] = []
+    used: dict[str, Person] = {}
     for i, place in enumerate(good):
-        _, face, quality = results[i]
+        entry = found[place]
+        assert not isinstance(entry, FaceworksError)
+        _, face, quality = entry
         try:
             person = _who(gallery, batch[place], fresh)
         except FaceworksError as error:
@@ -202,14 +208,13 @@ def _chunk(gallery: Gallery, batch: Sequence[NewFace], least: float | None, keep
         if duplicate and not keep:
             outcomes[place] = Enrolled(batch[place], person, None, tuple(warnings), quality)
             continue
-        if person.id in fresh.waiting:
-            people[person.id] = person
-        rows.append((i, person.id, face, quality, embeddings[i][0].norm))
+        if person in fresh.values():
+            used[person.id] = person
+        rows.append((i, person.id, face, quality, embeddings[i].norm))
         outcomes[place] = Enrolled(batch[place], person, -1, tuple(warnings), quality)
     if rows:
         samples = _columns(rows, vectors, [batch[place] for place in good])
-        gallery.store(list(people.values()), samples)
-        fresh.waiting.difference_update(people)
+        gallery.store(list(used.values()), samples, since)
         for (i, *_), id in zip(rows, samples.id, strict=True):
             old = outcomes[good[i]]
             outcomes[good[i]] = Enrolled(old.face, old.person, int(id), old.warnings, old.quality)
@@ -237,14 +242,15 @@ def _look(gallery: Gallery, item: NewFace, least: float | None) -> tuple[ImageAr
         return error
 
 
-def _who(gallery: Gallery, item: NewFace, fresh: _Fresh) -> Person:
+def _who(gallery: Gallery, item: NewFace, fresh: dict[str, Person]) -> Person:
+    """The person in the gallery, or a new one; `fresh` holds those of this transaction, by what they are found by."""
     key = clean_id(item.id) if item.id is not None else f"\0{clean_name(item.name)}"
-    if key not in fresh.met:
-        known = gallery.known(item.id, item.name)
-        fresh.met[key] = known or new_person(item.name, item.id, item.metadata)
-        if known is None:
-            fresh.waiting.add(fresh.met[key].id)
-    return fresh.met[key]
+    if key in fresh:
+        return fresh[key]
+    known = gallery.known(item.id, item.name)
+    if known is not None and item.id is None:
+        return known
+    return fresh.setdefault(key, known or new_person(item.name, item.id, item.metadata))  # a known id is written too: it may have been removed
 
 
 def _doubts(gallery: Gallery, person: Person, near: Sequence[tuple[str, float, int]]) -> tuple[list[str], bool]:
@@ -254,8 +260,8 @@ def _doubts(gallery: Gallery, person: Person, near: Sequence[tuple[str, float, i
             warnings.append(f"nearly the same picture as sample {sample} (similarity {score:.4f})")
             duplicate = True
         elif id != person.id and score >= gallery.threshold().similarity:
-            other = gallery.person(id)
-            warnings.append(f"looks like {other.name} ({id}), similarity {score:.3f}: the same person under two names?")
+            for other in gallery.backend.entries([id]).people:
+                warnings.append(f"looks like {other.name} ({id}), similarity {score:.3f}: the same person under two names?")
     return warnings, duplicate
 
 

@@ -39,6 +39,27 @@ class Files:
         """Delete a file that may be absent."""
         path.unlink(missing_ok=True)
 
+    @contextlib.contextmanager
+    def replacing(self, path: Path) -> Iterator[Any]:
+        """A new file that takes the place of `path` when all is written: temporary file, sync, rename, sync of the folder.
+
+        What an error leaves half written is deleted: on a full disk it would stand in the way.
+        """
+        temporary = path.with_name(path.name + ".new")
+        file = self.open(temporary, "w+b")
+        try:
+            try:
+                yield file
+                self.fsync(file)
+            finally:
+                file.close()
+            self.replace(temporary, path)
+        except OSError:
+            with contextlib.suppress(OSError):
+                self.remove(temporary)
+            raise
+        self.sync_folder(path.parent)
+
     def sync_folder(self, folder: Path) -> None:
         """Wait until the names in a folder are on the disk."""
         if sys.platform == "win32":
@@ -88,6 +109,13 @@ def _try_lock(handle: int) -> bool:
     return True
 
 
+def _unlock(handle: int) -> None:
+    if sys.platform != "win32":  # closing is not enough: a process that was forked meanwhile holds the same open file, and with it the lock
+        fcntl = importlib.import_module("fcntl")
+        fcntl.flock(handle, fcntl.LOCK_UN)
+    os.close(handle)
+
+
 @contextlib.contextmanager
 def locked(path: Path, wait: float) -> Iterator[None]:
     """Hold the lock file `path`; the operating system lets go of it when the process ends, however it ends.
@@ -106,4 +134,4 @@ def locked(path: Path, wait: float) -> Iterator[None]:
             pause = min(2 * pause, 0.05)
         yield
     finally:
-        os.close(handle)
+        _unlock(handle)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from ..errors import GalleryUnavailable
 from ..types import FloatArray
-from .backend import Binding, Change, Entries, Hits, Ids, Info
+from .backend import Binding, Change, Entries, Hits, Ids, Info, require_revision
 from .table import Table
 
 __all__ = ["MemoryBackend"]
@@ -30,6 +30,7 @@ class MemoryBackend:
         with self._lock:
             if self._closed:
                 raise GalleryUnavailable("this gallery is closed")
+            require_revision(change, str(self._table.changes), "memory:")
             self._table.check(change)
             self._table.apply(change)
 

@@ -21,7 +21,7 @@ from ..errors import DuplicateEntry, GalleryUnavailable, InputError
 from ..optional import require
 from ..types import FloatArray
 from . import scan
-from .backend import NUMBERS, TEXTS, Binding, Change, Entries, Hits, Ids, Info, Person, Samples
+from .backend import NUMBERS, TEXTS, Binding, Change, Entries, Hits, Ids, Info, Person, Samples, require_revision
 from .hdf5.codec import person_of
 
 __all__ = ["MilvusBackend"]
@@ -142,6 +142,7 @@ class MilvusBackend:
 
     def _commit(self, change: Change) -> None:
         binding, revision = self._head()
+        require_revision(change, str(revision), self.url)
         if change.clear:
             binding = None
         binding = change.binding or binding

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import random
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from .. import image, similarity
-from ..errors import ConfigError, DuplicateEntry, GalleryUnavailable, InputError, ModelMismatch
+from ..errors import ConfigError, GalleryUnavailable, InputError, ModelMismatch, Outdated
 from ..pipeline import Pipeline, PipelineSpec
 from ..types import FaceResult, FloatArray, Identification
-from . import enrolling, names, removal, upkeep
-from .backend import Backend, Binding, Change, Entries, Info, Person, Samples, samples_of
+from . import adding, enrolling, names, removal, upkeep
+from .backend import Backend, Binding, Change, Entries, Info, Person, Samples
 from .enrolling import Enrolled, NewFace
 from .identifying import Calibration, Template, Templates, Threshold, decide, nearest_people, threshold_at_fpir
 
@@ -24,6 +26,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Entry", "Gallery"]
 
+T = TypeVar("T")
+ROUNDS = 50
+"""How often a change is computed anew because another writer was faster."""
 
 NO_EFFECT = frozenset({"device", "threads", "threshold", "select", "on_no_face", "calibration", "fmr"})
 """Options of a spec that a gallery does not remember: they leave the vectors as they are."""
@@ -228,36 +233,34 @@ class Gallery:
         Raises:
             ModelMismatch: `model` is not the gallery's. InputError: a zero vector, one that is not finite, or of a wrong dimension.
         """
-        vectors = np.asarray(vectors, np.float32)
-        binding = self.binding
-        if binding is not None and binding.model != model:
-            raise ModelMismatch(f"the gallery holds vectors of {binding.model}, not of {model}; use one gallery for each model")
-        keys: dict[str, Person] = {}
-        fresh, occupied = [], self.info.people > 0
-        for name in dict.fromkeys(people):
-            known = self.known(None, name) if occupied else None
-            keys[name] = known or names.new_person(name)
-            if known is None:
-                fresh.append(keys[name])
-        place = {name: index for index, name in enumerate(keys)}
-        ids = names.new_ids(len(people))
-        columns.setdefault("time", np.full(len(people), self.clock()))
-        samples = samples_of([item.id for item in keys.values()], [place[name] for name in people], vectors, np.asarray(ids), **columns)
-        made = None if binding else Binding(model, "", vectors.shape[1])
-        self.commit(Change(binding=made, people=fresh, samples=samples), "enroll", list(keys.values()))
-        return ids
+        return adding.add_vectors(self, people, vectors, model, columns)
 
-    def store(self, people: Sequence[Person], samples: Samples) -> None:
+    def store(self, people: Sequence[Person], samples: Samples, since: str | None = None) -> None:
         """Enroll what `enrolling` has measured."""
         binding = None if self.binding else self.bind(self.pipeline, samples.vectors.shape[1])
         affected = [*people, *self.backend.entries([id for id in samples.people if id not in {item.id for item in people}]).people]
-        self.commit(Change(binding=binding, people=people, samples=samples), "enroll", affected)
+        self.commit(Change(binding=binding, people=people, samples=samples, since=since), "enroll", affected)
 
     # --- change ---
 
     def _writable(self) -> None:
         if not self.info.writable:
             raise GalleryUnavailable(f"{self.info.url} was opened for reading alone; open it with mode 'r+' or 'a'")
+
+    def settle(self, work: Callable[[str], T]) -> T:
+        """Carry out `work(revision)`, which looks, decides and commits with `Change.since`; anew when another writer came between.
+
+        Raises:
+            GalleryLocked: others were faster, again and again.
+        """
+        for round_ in range(ROUNDS):
+            try:
+                return work(self.info.revision)
+            except Outdated:
+                if round_ == ROUNDS - 1:
+                    raise
+                time.sleep(random.uniform(0, 0.002 * round_))
+        raise AssertionError("unreachable")
 
     def commit(self, change: Change, action: str, people: Sequence[Person]) -> None:
         """One transaction, and its line in the audit log."""
@@ -279,20 +282,27 @@ class Gallery:
         return self._changed(reference, "describe", metadata=names.clean_metadata(metadata))
 
     def _changed(self, reference: str, action: str, **fields: Any) -> Person:
-        person = dataclasses.replace(self.person(reference), **fields)
-        self.commit(Change(people=[person]), action, [person])
-        return person
+        def work(since: str) -> Person:
+            person = dataclasses.replace(self.person(reference), **fields)
+            self.commit(Change(people=[person], since=since), action, [person])
+            return person
+
+        return self.settle(work)
 
     def merge(self, into: str, other: str) -> Person:
         """Give all samples of `other` to `into`; `other` is gone (its metadata fills gaps)."""
-        target, gone = self.person(into), self.person(other)
-        if target.id == gone.id:
-            raise InputError(f"{into!r} and {other!r} are the same person ({target.id})")
-        target = dataclasses.replace(target, metadata={**gone.metadata, **target.metadata})
-        samples = self.backend.entries([gone.id]).samples
-        moved = samples.replace(people=(target.id,), person=np.zeros(len(samples), np.int32)) if len(samples) else None
-        self.commit(Change(remove_people=[gone.id], people=[target], samples=moved), "merge", [target, gone])
-        return target
+
+        def work(since: str) -> Person:
+            target, gone = self.person(into), self.person(other)
+            if target.id == gone.id:
+                raise InputError(f"{into!r} and {other!r} are the same person ({target.id})")
+            target = dataclasses.replace(target, metadata={**gone.metadata, **target.metadata})
+            samples = self.backend.entries([gone.id]).samples
+            moved = samples.replace(people=(target.id,), person=np.zeros(len(samples), np.int32)) if len(samples) else None
+            self.commit(Change(remove_people=[gone.id], people=[target], samples=moved, since=since), "merge", [target, gone])
+            return target
+
+        return self.settle(work)
 
     def remove(self, reference: str, samples: Sequence[int] | None = None) -> int:
         """Remove a person, or some of the person's samples; how many samples went. `restore` undoes it for 15 minutes; `forget` cannot be undone.
@@ -300,7 +310,7 @@ class Gallery:
         Raises:
             UnknownPerson: nobody of that id or name, or a sample that the person does not have.
         """
-        return removal.remove(self, reference, samples)
+        return self.settle(lambda since: removal.remove(self, reference, samples, since))
 
     def restore(self, reference: str) -> Person:
         """Undo the removal of a person, or of samples of a person, while it is possible.
@@ -308,14 +318,14 @@ class Gallery:
         Raises:
             UnknownPerson: nothing of that id or name was removed, or it is too late.
         """
-        return removal.restore(self, reference)
+        return self.settle(lambda since: removal.restore(self, reference, since))
 
     def purge(self, *, expired: bool = True, removed_before: int | None = None) -> int:
         """Delete for good what was removed more than 15 minutes ago and, with `expired`, what has expired; people without samples left go too.
 
         How many samples went. The bytes are overwritten at the next compaction; `forget` compacts at once.
         """
-        return removal.purge(self, expired, removed_before)
+        return self.settle(lambda since: removal.purge(self, expired, removed_before, since))
 
     def forget(self, reference: str) -> Person:
         """Delete a person for good, from disk too: the key, the audit token, and by compacting the bytes. It cannot be undone."""
@@ -337,17 +347,7 @@ class Gallery:
         Raises:
             ModelMismatch: vectors of another model. DuplicateEntry: a person's or sample's id is here already.
         """
-        mine = self.binding
-        if mine is not None and binding is not None and (mine.model, mine.dim) != (binding.model, binding.dim):
-            raise ModelMismatch(f"the gallery holds {mine.dim} numbers of {mine.model}, the file {binding.dim} of {binding.model}")
-        taken = [item.id for item in self.backend.entries([item.id for item in entries.people]).people]
-        if taken:
-            raise DuplicateEntry(
-                f"{len(taken)} people of the file are here already (first: {taken[0]}); remove them first, or import into a new gallery"
-            )
-        if len(self.backend.entries(samples=entries.samples.id).samples):
-            raise DuplicateEntry("samples of the file are here already, under other people; import into a new gallery")
-        self.commit(Change(binding=None if mine else binding, people=entries.people, samples=entries.samples), action, entries.people)
+        adding.add_entries(self, binding, entries, action)
 
     # --- identify ---
 

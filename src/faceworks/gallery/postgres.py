@@ -19,7 +19,7 @@ from ..errors import DuplicateEntry, GalleryLocked, GalleryUnavailable, InputErr
 from ..optional import require
 from ..types import FloatArray
 from . import scan
-from .backend import NUMBERS, TEXTS, Binding, Change, Entries, Hits, Ids, Info, Person, Samples
+from .backend import NUMBERS, TEXTS, Binding, Change, Entries, Hits, Ids, Info, Person, Samples, require_revision
 
 __all__ = ["PostgresBackend"]
 
@@ -134,7 +134,9 @@ class PostgresBackend:
         if not self._writable:
             raise GalleryUnavailable(f"{self.url} was opened for reading alone; open it with mode 'r+' or 'a'")
         with self._connection() as connection:
-            stored = connection.execute("SELECT binding FROM faceworks_galleries WHERE id = %s FOR UPDATE", (self._id,)).fetchone()[0]
+            row = connection.execute("SELECT binding, revision FROM faceworks_galleries WHERE id = %s FOR UPDATE", (self._id,)).fetchone()
+            stored = row[0]
+            require_revision(change, str(row[1]), self.url)
             binding = change.binding or (None if change.clear or not stored else Binding.from_json(stored))
             self._check(change, binding)
             if change.clear:

@@ -108,6 +108,11 @@ class Sealed:
             raise GalleryCorrupt(f"{what} of the encrypted gallery cannot be opened: it was changed, or belongs elsewhere") from error
         return plain
 
+    def begin(self) -> None:
+        """See `Codec.begin`."""
+        self._people.clear()
+        self._slots.clear()
+
     # --- writing ---
 
     def rotate(self, master: bytes) -> None:

@@ -58,8 +58,9 @@ def describe(source: object) -> str:
 
 
 def _is_pil(source: object) -> bool:
-    module = sys.modules.get("PIL.Image")  # a PIL image can exist only where Pillow is imported
-    return module is not None and isinstance(source, module.Image)
+    module = sys.modules.get("PIL.Image")  # a PIL image can exist only where Pillow is imported (another thread may be importing it just now)
+    kind = getattr(module, "Image", None)
+    return kind is not None and isinstance(source, kind)
 
 
 def load(source: Source, *, max_bytes: int | None = None, max_pixels: int | None = None) -> ImageArray:

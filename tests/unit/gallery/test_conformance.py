@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from faceworks.errors import GalleryUnavailable, InputError
+from faceworks.errors import GalleryUnavailable, InputError, Outdated
 from faceworks.gallery.backend import Change, Person, samples_of
 from faceworks.gallery.hdf5 import Hdf5Backend
 from faceworks.gallery.memory import MemoryBackend
@@ -176,6 +176,19 @@ def test_refused_changes_change_nothing(fresh: Open) -> None:
     if reader is not store:
         with pytest.raises(GalleryUnavailable, match="reading alone"):
             reader.commit(change_of([3]))
+
+
+def test_a_change_that_was_computed_from_an_older_state_is_refused(fresh: Open) -> None:
+    store = fresh()
+    store.commit(change_of([1], binding=binding()))
+    since = store.info.revision
+    store.commit(change_of([2], since=since))
+    before = content(store)
+    with pytest.raises(Outdated, match="another writer"):
+        store.commit(change_of([3], since=since))
+    assert content(store) == before
+    store.commit(change_of([3], since=store.info.revision))
+    assert len(store) == 3
 
 
 def test_what_is_removed_or_expired_is_not_found(fresh: Open) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import shutil
 from pathlib import Path
@@ -110,10 +111,10 @@ def test_any_mixture_of_old_and_new_blocks(tmp_path: Path) -> None:
         live.mkdir()
         files = FaultyFiles(live, stop)
         done = life(live, files)
-        for kind in ("bytes", "names", "mix", "mix", "mix", "mix"):
+        for seed, kind in enumerate(("bytes", "names", "mix", "mix", "mix", "mix")):
             lost = tmp_path / "lost"
             lost.mkdir()
-            files.power_loss(lost, kind, stop)
+            files.power_loss(lost, kind, 10 * stop + seed)
             assert_holds(lost, done)
             shutil.rmtree(lost)
 
@@ -146,6 +147,62 @@ def test_an_error_at_every_operation_changes_nothing_and_the_same_object_goes_on
                 run(backend, step)
             assert content(backend) == STATES[place + 1]
         assert content(Hdf5Backend(folder / "p.h5", "r")) == STATES[-1]
+
+
+def test_an_error_leaves_nothing_half_written_behind(tmp_path: Path) -> None:
+    for stop in range(1, OPERATIONS + 1, 3):
+        folder = tmp_path / str(stop)
+        folder.mkdir()
+        files = FaultyFiles(folder, stop, OSError(errno.ENOSPC, "no"))
+        with contextlib.suppress(GalleryUnavailable):
+            life(folder, files)
+        assert {path.name for path in folder.iterdir()} <= {"p.h5", "p.h5.log", "p.h5.lock"}
+
+
+def test_a_compaction_that_fails_does_not_take_the_change_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from faceworks.gallery.hdf5 import store as module
+
+    def gallery(name: str, stop: int) -> tuple[Hdf5Backend, FaultyFiles]:
+        (tmp_path / name).mkdir()
+        backend = Hdf5Backend(tmp_path / name / "p.h5", "a", binding(), files=Unsynced())
+        backend.commit(change_of([1]))
+        files = backend._files = FaultyFiles(tmp_path / name, stop, OSError(errno.ENOSPC, "no"))
+        return backend, files
+
+    backend, files = gallery("whole", 0)
+    backend.commit(change_of([2]))
+    appending = files.count
+    backend.compact()
+    compacting = files.count - appending
+    assert compacting > 10
+    monkeypatch.setattr(module, "SMALLEST_LOG", 0)
+    monkeypatch.setattr(module, "LOG_SHARE", 1 << 40)
+    for stop in range(appending + 1, appending + compacting + 1, 4):
+        backend, files = gallery(str(stop), stop)
+        backend.commit(change_of([2]))
+        assert files.count >= stop, "the failure was not met"
+        assert sorted(content(backend)["samples"]) == [1, 2]
+        backend.commit(change_of([3]))
+        assert sorted(content(Hdf5Backend(backend.path, "r"))["samples"]) == [1, 2, 3]
+
+
+def test_a_record_that_was_cut_back_after_it_was_read_is_not_kept(tmp_path: Path) -> None:
+    """A writer whose fsync fails takes its record back; who read it meanwhile must notice, whatever is written in its place."""
+    writer = Hdf5Backend(tmp_path / "p.h5", "a", binding(), files=Unsynced())
+    writer.commit(change_of([1]))
+    end = writer.log_path.stat().st_size
+    reader, other = Hdf5Backend(tmp_path / "p.h5", "r"), Hdf5Backend(tmp_path / "p.h5", "r+", files=Unsynced())
+    writer.commit(change_of([2]))
+    for store in (reader, other):
+        assert sorted(content(store)["samples"]) == [1, 2]
+    with writer.log_path.open("r+b") as file:
+        file.truncate(end)
+    fresh = Hdf5Backend(tmp_path / "p.h5", "r+", files=Unsynced())
+    fresh.commit(change_of([3]))
+    assert sorted(content(reader)["samples"]) == [1, 3]
+    other.commit(change_of([4]))
+    for store in (reader, other, Hdf5Backend(tmp_path / "p.h5", "r")):
+        assert sorted(content(store)["samples"]) == [1, 3, 4]
 
 
 def test_the_messages_say_what_to_do(tmp_path: Path) -> None:

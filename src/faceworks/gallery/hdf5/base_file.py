@@ -77,17 +77,11 @@ def write_base(
     files: Files, path: Path, attributes: dict[str, Any], binding: Binding | None, entries: Entries | None, sealed: Sequence[bytes] | None = None
 ) -> None:  # fmt: skip
     """Write a base file and put it in the place of the old one: temporary file, sync, rename, sync of the folder."""
-    temporary = path.with_name(path.name + ".new")
-    handle = files.open(temporary, "w+b")
-    try:
-        _write_file(handle, attributes, binding, entries, sealed)
-        files.fsync(handle)
-    except RuntimeError as error:  # h5py closes a file that could not be written: the reason stands behind
-        raise _reason(error) from error
-    finally:
-        handle.close()
-    files.replace(temporary, path)
-    files.sync_folder(path.parent)
+    with files.replacing(path) as handle:
+        try:
+            _write_file(handle, attributes, binding, entries, sealed)
+        except RuntimeError as error:  # h5py closes a file that could not be written: the reason stands behind
+            raise _reason(error) from error
 
 
 def _reason(error: BaseException) -> OSError:

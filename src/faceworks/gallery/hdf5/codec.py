@@ -20,6 +20,9 @@ class Codec(Protocol):
 
     sealed: bool
 
+    def begin(self) -> None:
+        """Forget what earlier transactions taught: the gallery is read from its beginning."""
+
     def encode(self, change: Change) -> list[bytes]:
         """Pieces to be written one after another."""
 
@@ -60,6 +63,9 @@ class Plain:
     """Transactions as they are."""
 
     sealed = False
+
+    def begin(self) -> None:
+        """There is nothing to forget."""
 
     def encode(self, change: Change) -> list[bytes]:
         """See `Codec.encode`."""

@@ -36,15 +36,8 @@ def header_bytes(uuid: bytes, generation: int) -> bytes:
 
 def create(files: Files, path: Path, uuid: bytes, generation: int) -> None:
     """Put an empty log in the place of the old one, atomically."""
-    temporary = path.with_name(path.name + ".new")
-    file = files.open(temporary, "wb")
-    try:
+    with files.replacing(path) as file:
         _write(file, [header_bytes(uuid, generation)])
-        files.fsync(file)
-    finally:
-        file.close()
-    files.replace(temporary, path)
-    files.sync_folder(path.parent)
 
 
 def _write(file: Any, pieces: Sequence[bytes]) -> None:
@@ -56,11 +49,11 @@ def _write(file: Any, pieces: Sequence[bytes]) -> None:
 
 @dataclass
 class Log:
-    """A log as far as it was read.
+    """A log as far as it was read. Header and records come from one opened file: when a compaction puts another in its place, this one stays what it was.
 
     Attributes:
         path: the file. uuid: of its gallery. generation: of the base that it continues, −1 = there is no log.
-        inode: identity of the file that was read. end: behind the last whole record. number: of the next record.
+        inode: identity of the file. end: behind the last whole record. number: of the next record.
     """
 
     path: Path
@@ -69,46 +62,59 @@ class Log:
     inode: int = 0
     end: int = HEADER
     number: int = 0
+    _file: Any = None
+    _last: tuple[int, bytes] = (0, b"")
 
     @classmethod
     def look(cls, path: Path) -> Log:
-        """Read the header.
+        """Open a log and read its header.
 
         Raises:
             GalleryCorrupt: a damaged header, or another kind of file.
         """
         try:
-            with path.open("rb") as file:
-                head, inode = file.read(HEADER), os.fstat(file.fileno()).st_ino
+            file = path.open("rb", buffering=0)
         except FileNotFoundError:
             return cls(path)
-        if len(head) < HEADER and (MAGIC + bytes(HEADER)).startswith(head[: len(MAGIC)]):
-            return cls(path)  # cut off inside its header: it holds no transaction
-        text, (checksum,) = head[:-4], struct.unpack("<I", head[-4:].ljust(4, b"\0"))
-        if not head.startswith(MAGIC) or crc32c(text) != checksum:
-            raise GalleryCorrupt(
-                f"{path} is no gallery log, or its header is damaged; restore it from a backup, or move it away to lose what it holds"
-            )
-        return cls(path, text[8:24], struct.unpack("<Q", text[24:32])[0], inode)
+        try:
+            head = file.read(HEADER)
+            inode = os.fstat(file.fileno()).st_ino
+            if len(head) < HEADER and (MAGIC + bytes(HEADER)).startswith(head[: len(MAGIC)]):
+                file.close()
+                return cls(path, inode=inode)  # cut off inside its header: it holds no transaction
+            text, (checksum,) = head[:-4], struct.unpack("<I", head[-4:].ljust(4, b"\0"))
+            if not head.startswith(MAGIC) or crc32c(text) != checksum:
+                raise GalleryCorrupt(
+                    f"{path} is no gallery log, or its header is damaged; restore it from a backup, or move it away to lose what it holds"
+                )
+        except BaseException:
+            file.close()
+            raise
+        return cls(path, text[8:24], struct.unpack("<Q", text[24:32])[0], inode, _file=file, _last=(0, head[:RECORD]))
+
+    def close(self) -> None:
+        """Let go of the file."""
+        if self._file is not None:
+            self._file.close()
 
     def read(self) -> Iterator[memoryview]:
         """Payloads of the whole records behind `end`; moves `end` on.
 
         Raises:
-            GalleryCorrupt: a broken record that has whole ones behind it.
+            GalleryCorrupt: a broken record that has whole ones behind it, or what was read before is not there any more.
         """
-        try:
-            with self.path.open("rb") as file:
-                file.seek(self.end)
-                data = memoryview(file.read())
-        except FileNotFoundError:
+        if self._file is None:
             return
-        at = 0
+        place, head = self._last
+        self._file.seek(place)
+        if self._file.read(len(head)) != head:
+            raise GalleryCorrupt(f"{self.path}: the record at byte {place} was changed after it was read; restore a backup")
+        self._file.seek(self.end)
+        data, at = memoryview(self._file.read()), 0
         while (size := _whole(data, at, self.number)) is not None:
             payload = data[at + RECORD : at + RECORD + size]
+            self._advance(bytes(data[at : at + RECORD]), size)
             at += RECORD + size
-            self.end += RECORD + size
-            self.number += 1
             yield payload
         place = at + 1
         while at < len(data) and (place := _find(data, place)) >= 0:
@@ -116,6 +122,11 @@ class Log:
             if later is not None and later[0] > self.number and _whole(data, place, later[0]) is not None:
                 raise GalleryCorrupt(f"{self.path}: the record at byte {self.end} is damaged and acknowledged ones follow it; restore a backup")
             place += 1
+
+    def _advance(self, head: bytes, size: int) -> None:
+        self._last = self.end, head
+        self.end += RECORD + size
+        self.number += 1
 
     def append(self, files: Files, pieces: Sequence[bytes]) -> None:
         """Write one record and wait until it is on the disk. What a killed writer left behind `end` is cut off first.
@@ -127,6 +138,7 @@ class Log:
         for piece in pieces:
             checksum = crc32c(piece, checksum)
         text = MARK + struct.pack("<QQI", self.number, length, checksum)
+        head = text + struct.pack("<I", crc32c(text))
         file = files.open(self.path, "r+b")
         try:
             file.seek(0, os.SEEK_END)
@@ -134,23 +146,19 @@ class Log:
                 file.truncate(self.end)
             file.seek(self.end)
             try:
-                _write(file, [text + struct.pack("<I", crc32c(text)), *pieces])
+                _write(file, [head, *pieces])
                 files.fsync(file)
             except OSError:
                 file.truncate(self.end)
                 raise
         finally:
             file.close()
-        self.end += RECORD + length
-        self.number += 1
+        self._advance(head, length)
 
     @property
     def torn(self) -> int:
         """Bytes behind the last whole record."""
-        try:
-            return max(0, self.path.stat().st_size - max(self.end, HEADER)) if self.generation >= 0 else 0
-        except FileNotFoundError:
-            return 0
+        return 0 if self._file is None else max(0, os.fstat(self._file.fileno()).st_size - self.end)
 
 
 def _head(data: memoryview, at: int) -> tuple[int, int, int] | None:

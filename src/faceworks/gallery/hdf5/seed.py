@@ -8,6 +8,8 @@ Vectors are (D,) or (1, D), of any length. Such a file names no model: who reads
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -83,21 +85,26 @@ def _plain(value: Any) -> Any:
 
 def write_seed(path: Path, entries: Entries) -> None:
     """Write people in the intended layout (one person: it is the literal one too, with Name and Department at the root as well); whole or not at all."""
-    temporary, files = path.with_name(path.name + ".new"), Files()
-    handle = files.open(temporary, "w+b")
-    try:
-        with h5py.File(handle, "w") as file:
-            for number, person in enumerate(entries.people):
-                rows = np.flatnonzero(entries.samples.person == number)
-                group = file.create_group(str(number))
-                facts = {"Name": person.name, **{str(key): value for key, value in person.metadata.items() if key not in ("Name", MAP)}}
-                for target in [group] + [file] * (len(entries.people) == 1):
-                    for key, value in facts.items():
-                        target.create_dataset(key.replace("/", "_"), data=value if isinstance(value, (str, int, float)) else str(value))
-                vectors = group.create_group(MAP)
-                for k, row in enumerate(rows, start=1):
-                    vectors.create_dataset(f"feature_{k}", data=entries.samples.vectors[row] * entries.samples.length[row])
-        files.fsync(handle)
-    finally:
-        handle.close()
-    files.replace(temporary, path)
+    with Files().replacing(path) as handle, h5py.File(handle, "w") as file:
+        for number, person in enumerate(entries.people):
+            rows = np.flatnonzero(entries.samples.person == number)
+            group = file.create_group(str(number))
+            facts = {"Name": person.name, **_written(person.metadata)}
+            for target in [group] + [file] * (len(entries.people) == 1):
+                for key, value in facts.items():
+                    if key not in target:
+                        target.create_dataset(key, data=value)
+            vectors = group.create_group(MAP)
+            for k, row in enumerate(rows, start=1):
+                vectors.create_dataset(f"feature_{k}", data=entries.samples.vectors[row] * entries.samples.length[row])
+
+
+def _written(metadata: Mapping[str, Any]) -> dict[str, str | int | float]:
+    """Metadata as HDF5 keeps it: a slash would be a group, a dot the group itself, a list has no place."""
+    out: dict[str, str | int | float] = {}
+    for key, value in metadata.items():
+        name = str(key).replace("/", "_")
+        if name.strip(".") and name not in ("Name", MAP):
+            small = isinstance(value, (bool, float)) or (isinstance(value, int) and abs(value) < 1 << 63)
+            out[name] = value if small or isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return out

@@ -1,25 +1,27 @@
 """The embedded gallery: a base file and the log of what was committed since. Many readers, one writer at a time, no server.
 
-A reader sees base + log as far as the log was whole when it looked; it looks again at every call, which costs two `stat`. A writer holds the lock for
-one transaction: it takes over what others committed, appends one record, and returns when the record is on the disk. The base is rewritten only by
+A reader sees base + log as far as the log was whole when it looked; it looks again at every call, which costs two `stat`. Base and log are read through
+files that stay open, so what one look begins with stays one state, whatever is renamed meanwhile. A writer holds the lock for one transaction: it takes over
+what others committed (reading, not trusting `stat`), appends one record, and returns when the record is on the disk. The base is rewritten only by
 `compact` (by itself when the log has outgrown a fraction of the base); after it, the generation in the base is higher than that of the
 old log, which is then ignored, whatever a crash left of it.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ...errors import ConfigError, DuplicateEntry, GalleryCorrupt, GalleryUnavailable
+from ...errors import ConfigError, DuplicateEntry, GalleryCorrupt, GalleryLocked, GalleryUnavailable
 from ...types import FloatArray
-from ..backend import Binding, Change, Entries, Hits, Ids, Info
+from ..backend import Binding, Change, Entries, Hits, Ids, Info, require_revision
 from ..files import Files, explained, locked
 from ..table import Table
 from . import log as logs
@@ -31,8 +33,10 @@ __all__ = ["Hdf5Backend"]
 
 SMALLEST_LOG, LOG_SHARE = 16 << 20, 4
 """The log is folded into the base when it is larger than 16 MB and than a quarter of the base."""
-INDEX_FROM = 100_000
-"""Below, the exact scan needs no index."""
+ATTEMPTS = 20
+"""Looks at base and log that may be disturbed by a compaction before the state is believed to be damage."""
+WRITING_SECONDS = 2.0
+"""A torn record this young may be one that is being written."""
 
 
 class Hdf5Backend:
@@ -56,8 +60,9 @@ class Hdf5Backend:
         self.path, self.mode, self.wait = Path(path), mode, wait
         self.codec: Codec = codec or Plain()
         self.index: Any = None
-        self._files, self._lock, self._closed = files or Files(), threading.RLock(), False
-        self._doubtful = False
+        self._files, self._closed, self._doubtful = files or Files(), False, True
+        self._lock, self._turn = threading.RLock(), threading.Lock()
+        self._seen: tuple[int, ...] = ()
         with explained(self.path, "open"):
             if mode in ("a", "x"):
                 self._create(binding, attributes or {})
@@ -101,79 +106,97 @@ class Hdf5Backend:
         write_base(self._files, self.path, kept, binding, entries, sealed)
 
     def _load(self) -> None:
-        """Open base and log; again when a compaction came between the two."""
-        for _ in range(20):
+        """Open base and log; again when a compaction came between the two, or a record was cut back while it was read."""
+        self._doubtful = True
+        for attempt in range(ATTEMPTS):
+            seen = self._state()
             try:
                 base = open_base(self.path)
             except FileNotFoundError:
                 raise GalleryUnavailable(f"there is no gallery {self.path}; create it: faceworks gallery create --gallery {self.path}") from None
-            log = Log.look(self.log_path)
-            if log.generation > base.generation:
+            log = None
+            try:
+                log = Log.look(self.log_path)
+                if log.generation >= 0 and log.uuid != base.uuid:
+                    raise GalleryCorrupt(f"{self.log_path} belongs to another gallery than {self.path}; put the right one there, or move it away")
+                if log.generation > base.generation:
+                    raise GalleryCorrupt(f"{self.log_path} is newer than {self.path}: the file was replaced by an older copy; restore both together")
+                table = self._read(base, log)
+            except BaseException as error:
                 base.handle.close()
-            if log.generation >= 0 and log.uuid != base.uuid:
-                raise GalleryCorrupt(f"{self.log_path} belongs to another gallery than {self.path}; put the right one there, or move it away")
-            if log.generation <= base.generation:
-                break
-            time.sleep(0.01)
-        else:
-            raise GalleryCorrupt(f"{self.log_path} is newer than {self.path}: the file was replaced by an older copy; restore both together")
-        self._start(base, log)
+                if log is not None:
+                    log.close()
+                if not isinstance(error, GalleryCorrupt) or attempt == ATTEMPTS - 1:
+                    raise
+                time.sleep(0.01 * (attempt + 1))
+                continue
+            self._close_files()
+            self._base, self._log, self._table, self._doubtful = base, log, table, False
+            self._remember(seen)
+            return
 
-    def _start(self, base: Base, log: Log) -> None:
-        self._close_base()
-        self._base = base
+    def _read(self, base: Base, log: Log) -> Table:
+        """What base and log hold together. A log of an earlier base is one that a compaction was about to replace: all of it is in the base."""
         if (base.sealed is not None) != self.codec.sealed:
             raise ConfigError(
                 f"{self.path} is encrypted: give its key (key=, --key-file or FACEWORKS_GALLERY_KEY)"
                 if base.sealed is not None
                 else f"{self.path} is not encrypted: open it without a key"
             )
-        if base.sealed is not None:
-            self._table = Table.of(self.codec.decode(base.sealed))
+        self.codec.begin()
+        table = base.table if base.sealed is None else Table.of(self.codec.decode(base.sealed))
+        assert table is not None
+        if log.generation < base.generation:
+            log.generation = -1
         else:
-            assert base.table is not None
-            self._table = base.table
-        self._log = log if log.generation == base.generation else Log(self.log_path)
-        self._seen: tuple[Any, ...] = ()
-        self._replay()
+            for payload in log.read():
+                table.apply(self.codec.decode(payload))
+        return table
 
-    def _close_base(self) -> None:
-        base = getattr(self, "_base", None)
-        if base is not None:
-            base.handle.close()
+    def _close_files(self) -> None:
+        if hasattr(self, "_base"):
+            self._base.handle.close()
+            self._log.close()
 
-    def _replay(self) -> None:
-        if self._log.generation >= 0:
-            for payload in self._log.read():
-                self._table.apply(self.codec.decode(payload))
-        self._seen = self._state()
-
-    def _state(self) -> tuple[Any, ...]:
-        out: list[Any] = []
+    def _state(self) -> tuple[int, ...]:
+        """Identity of the base; identity, size and time of the log."""
+        out: list[int] = []
         for path in (self.path, self.log_path):
             try:
                 status = path.stat()
-                out += [status.st_ino, status.st_size if path is self.log_path else 0]
+                out += [status.st_ino] if path is self.path else [status.st_ino, status.st_size, status.st_mtime_ns]
             except FileNotFoundError:
-                out += [0, 0]
+                out += [0] if path is self.path else [0, 0, 0]
         return tuple(out)
 
-    def refresh(self) -> None:
-        """Take over what other processes committed."""
+    def _remember(self, state: tuple[int, ...]) -> None:
+        """A state that was taken *before* the files were read: as long as it holds, there is nothing new to be read."""
+        same = state[:2] == (self._base.inode, self._log.inode)
+        at_work = self._log.torn and abs(time.time() - state[3] / 1e9) < WRITING_SECONDS
+        self._seen = () if at_work or not same else state
+
+    def refresh(self, certain: bool = False) -> None:
+        """Take over what other processes committed; `certain` (under the lock) reads, whatever `stat` says."""
         if self._closed:
             raise GalleryUnavailable(f"the gallery {self.path} is closed")
-        if self._doubtful:
-            self._load()
-            self._doubtful = False
         state = self._state()
-        if state == self._seen:
+        if state == self._seen and not self._doubtful and not certain:
             return
-        if state[0] != self._base.inode or state[2] != self._log.inode or self._log.generation < 0:
-            if state[0] == 0:
-                raise GalleryUnavailable(f"the gallery {self.path} was deleted or moved")
-            self._load()
-        else:
-            self._replay()
+        if state[0] == 0:
+            raise GalleryUnavailable(f"the gallery {self.path} was deleted or moved")
+        if self._doubtful or state[:2] != (self._base.inode, self._log.inode) or self._log.generation < 0:
+            if state != self._seen or self._doubtful:
+                self._load()
+            return
+        self._doubtful = True  # until all of it is applied
+        try:
+            for payload in self._log.read():
+                self._table.apply(self.codec.decode(payload))
+        except GalleryCorrupt:
+            self._load()  # which says whether it is damage, or was a record that its writer cut back while it was read
+            return
+        self._doubtful = False
+        self._remember(state)
 
     # --- the protocol ---
 
@@ -183,15 +206,18 @@ class Hdf5Backend:
         with self._lock:
             self.refresh()
             table = self._table
-            revision = f"{self._base.uuid.hex()}/{self._base.generation}/{self._log.number}/{table.changes}"
-            return Info("hdf5", str(self.path), table.binding, table.people.living, len(table), revision, self.mode != "r", self.codec.sealed)
+            return Info("hdf5", str(self.path), table.binding, table.people.living, len(table), self._revision, self.mode != "r", self.codec.sealed)
+
+    @property
+    def _revision(self) -> str:
+        return f"{self._base.uuid.hex()}/{self._base.generation}/{self._log.number}"
 
     def commit(self, change: Change) -> None:
         """See `Backend.commit`."""
         if self.mode == "r":
             raise GalleryUnavailable(f"{self.path} was opened for reading alone; open it with mode 'r+' or 'a'")
-        with self._lock, explained(self.path, "write"), locked(self._lock_path, self.wait):
-            self.refresh()
+        with self._writing():
+            require_revision(change, self._revision, str(self.path))
             self._table.check(change)
             self._doubtful = self.codec.sealed  # a codec that remembers keys is read anew if this fails
             pieces = self.codec.encode(change)
@@ -200,20 +226,33 @@ class Hdf5Backend:
             self._log.append(self._files, pieces)
             self._table.apply(change)
             self._doubtful = False
-            self._seen = self._state()
+            self._remember(self._state())
             if self._log.end > max(SMALLEST_LOG, self.path.stat().st_size // LOG_SHARE):
-                self._compact()
+                with contextlib.suppress(OSError):  # the change is made and stays made; there will be another occasion
+                    self._compact()
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        """The only writer of all threads and processes, with all that others committed. Threads that read wait only for the writing itself."""
+        if not self._turn.acquire(timeout=self.wait):
+            raise GalleryLocked(f"another thread has been writing to {self.path} for {self.wait:g} seconds; try again, or wait longer (wait=)")
+        try:
+            with explained(self.path, "write"), locked(self._lock_path, self.wait), self._lock:
+                self.refresh(certain=True)
+                yield
+        finally:
+            self._turn.release()
 
     def _new_log(self) -> None:
         logs.create(self._files, self.log_path, self._base.uuid, self._base.generation)
+        self._log.close()
         self._log = Log.look(self.log_path)
 
     def compact(self) -> None:
         """Write the base anew, without what was removed, and empty the log."""
         if self.mode == "r":
             raise GalleryUnavailable(f"{self.path} was opened for reading alone; open it with mode 'r+' or 'a'")
-        with self._lock, explained(self.path, "write"), locked(self._lock_path, self.wait):
-            self.refresh()
+        with self._writing():
             self._compact()
 
     def _compact(self) -> None:
@@ -271,4 +310,4 @@ class Hdf5Backend:
         """See `Backend.close`."""
         with self._lock:
             self._closed = True
-            self._close_base()
+            self._close_files()

@@ -1,0 +1,25 @@
+"""Quality as an attribute model: the measurements of `quality.py`, behind the same door as the networks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..cards import Card
+from ..runtime import SessionOptions
+from ..types import Scalar, View
+from . import Answer
+from .quality import measure
+
+__all__ = ["Measures"]
+
+
+class Measures:
+    """The card's only input is the whole picture (`crop = "image"`)."""
+
+    def __init__(self, card: Card, session_options: SessionOptions) -> None:
+        self.card = card
+
+    def predict(self, views: Sequence[View]) -> list[Answer]:
+        """Quality 0..100 with its reasons, for each view."""
+        found = [measure(view.crops[0].pixels, view.face, n_faces=view.n_faces) for view in views]
+        return [{"quality": Scalar(item.score, "1", (0.0, 100.0), None, self.card.name, item.reasons)} for item in found]
