@@ -53,13 +53,19 @@ def t4(config: StudyConfig, faces: Sequence[Row], ratings: Ratings) -> dict[str,
     if config.affect:
         sources["model"] = {key: {row["picture"]: row[key] for row in faces if row[key] is not None} for key in ("valence", "arousal")}
     for kind in ("human", "ai"):
-        means = {key: {name: scaled(key, value, config.ratings) for name, value in ratings.means(key, kind).items()} for key in ("valence", "arousal")}
+        means = {
+            key: {name: scaled(key, value, config.ratings) for name, value in ratings.means(key, kind).items()} for key in ("valence", "arousal")
+        }
         if any(means.values()):
             sources[kind] = means
     table, ellipses = [], []
     for who, values in sources.items():
         for condition in ("source", *EMOTIONS):
-            rows = [row for row in faces if row["role"] == "source"] if condition == "source" else [row for row in edits if row["condition"] == condition]
+            rows = (
+                [row for row in faces if row["role"] == "source"]
+                if condition == "source"
+                else [row for row in edits if row["condition"] == condition]
+            )
             entry: dict[str, Any] = {"who": who, "condition": condition}
             for key in ("valence", "arousal"):
                 some = [row for row in rows if row["picture"] in values[key]]
@@ -73,7 +79,10 @@ def t4(config: StudyConfig, faces: Sequence[Row], ratings: Ratings) -> dict[str,
     judged = {name for name in sources if not (name == "model" and config.affect in STAND_INS)}
     compared = [("model", "human"), ("ai", "human"), ("model", "ai")]
     agreements = [
-        {"a": a, "b": b, "what": key, **_agreement(sources[a][key], sources[b][key])} for a, b in compared if {a, b} <= judged for key in ("valence", "arousal")
+        {"a": a, "b": b, "what": key, **_agreement(sources[a][key], sources[b][key])}
+        for a, b in compared
+        if {a, b} <= judged
+        for key in ("valence", "arousal")
     ]
     return {"model": config.affect, "stand_in": config.affect in STAND_INS, "table": table, "agreement": agreements, "clouds": ellipses}
 
@@ -81,7 +90,8 @@ def t4(config: StudyConfig, faces: Sequence[Row], ratings: Ratings) -> dict[str,
 def t5(config: StudyConfig, faces: Sequence[Row], ratings: Ratings) -> dict[str, Any]:
     """Intensity by emotion (1 − P(neutral) of each model, displacement of points, people) and naturalness (rated from outside alone)."""
     measures: dict[str, dict[str, float]] = {
-        f"1 − P(neutral), {name}": {row["picture"]: row[f"intensity_{name}"] for row in faces if row[f"intensity_{name}"] is not None} for name in config.emotion
+        f"1 − P(neutral), {name}": {row["picture"]: row[f"intensity_{name}"] for row in faces if row[f"intensity_{name}"] is not None}
+        for name in config.emotion
     }
     measures["displacement of points"] = {row["picture"]: row["displacement"] for row in faces if row["displacement"] is not None}
     for question in ("intensity", "naturalness"):
@@ -92,10 +102,16 @@ def t5(config: StudyConfig, faces: Sequence[Row], ratings: Ratings) -> dict[str,
     table = []
     for name, values in measures.items():
         for condition in ("source", *EMOTIONS):
-            rows = [row for row in faces if (row["role"] == "source" if condition == "source" else row["role"] == "edit" and row["condition"] == condition)]
+            rows = [
+                row
+                for row in faces
+                if (row["role"] == "source" if condition == "source" else row["role"] == "edit" and row["condition"] == condition)
+            ]
             some = [row for row in rows if row["picture"] in values]
             if some:
-                table.append({"measure": name, "condition": condition, **mean_interval([values[r["picture"]] for r in some], [r["identity"] for r in some])})
+                table.append(
+                    {"measure": name, "condition": condition, **mean_interval([values[r["picture"]] for r in some], [r["identity"] for r in some])}
+                )
     people = ratings.means("intensity")
     return {
         "table": table,

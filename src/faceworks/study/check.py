@@ -75,7 +75,10 @@ def usable(config: StudyConfig, skip_missing: bool = False) -> tuple[StudyConfig
     if not embedders:
         raise AssetUnavailable(f"all embedders are missing: {text}")
     kept = dataclasses.replace(
-        config, embedders=embedders, emotion=tuple(name for name in config.emotion if name not in gone), affect="" if config.affect in gone else config.affect
+        config,
+        embedders=embedders,
+        emotion=tuple(name for name in config.emotion if name not in gone),
+        affect="" if config.affect in gone else config.affect,
     )
     return kept, missing
 
@@ -102,7 +105,9 @@ def refuse_blind(config: StudyConfig, targets: Sequence[str]) -> None:
     for name in config.emotion:
         labels = labels_of(cards.get(name))
         if not labels:
-            raise ConfigError(f"{name} gives no emotion; the models that do: {', '.join(n for n in cards.names('attribute') if labels_of(cards.get(n)))}")
+            raise ConfigError(
+                f"{name} gives no emotion; the models that do: {', '.join(n for n in cards.names('attribute') if labels_of(cards.get(n)))}"
+            )
         if lacking := [target for target in targets if target not in labels]:
             raise ConfigError(
                 f"{name} cannot say {', '.join(lacking)} (its labels: {', '.join(labels)}), which this study aims at; take it out of emotion in study.toml"

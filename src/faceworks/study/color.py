@@ -50,7 +50,7 @@ def delta_e2000(first: Floats, second: Floats) -> Floats:
     turn = np.radians(60) * np.exp(-(((np.degrees(h) - 275) / 25) ** 2))
     r_t = -np.sin(turn) * 2 * np.sqrt(chroma**7 / (chroma**7 + _SEVEN))
     x, y, z = (l2 - l1) / s_l, (c2 - c1) / s_c, big_dh / s_h
-    return np.sqrt(np.maximum(x**2 + y**2 + z**2 + r_t * y * z, 0.0))
+    return np.asarray(np.sqrt(np.maximum(x**2 + y**2 + z**2 + r_t * y * z, 0.0)))
 
 
 def ssim_map(first: ImageArray, second: ImageArray) -> Floats:

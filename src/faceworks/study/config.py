@@ -88,7 +88,8 @@ class StudyConfig:
 
     def __post_init__(self) -> None:
         scales = self.ratings
-        known = Scales.__dataclass_fields__["questions"].default
+        known = Scales().questions
+        object.__setattr__(self, "aliases", dict(self.aliases))
         for right, text in (
             (self.embedders and len(set(self.embedders)) == len(self.embedders), f"embedders: name at least one, each once, got {self.embedders}"),
             (len(set(self.emotion)) == len(self.emotion), f"emotion: each model once, got {self.emotion}"),
@@ -157,7 +158,7 @@ def default_text(language: str, emotion: tuple[str, ...], affect: str, embedders
     """The `study.toml` that `study init` writes, with a comment for each key."""
     listed = json.dumps
     return f"""# What this study computes. Keys left out take the values shown here.
-title = "{StudyConfig.__dataclass_fields__["title"].default if language == "en" else "편집된 얼굴의 동일성과 표정"}"
+title = "{StudyConfig().title if language == "en" else "편집된 얼굴의 동일성과 표정"}"
 language = "{language}"            # of the report: "en" or "ko"
 seed = 0                     # of everything drawn at random: order of rating pages, bootstrap
 neutral = "first"            # several sources of one identity: "first", "mean" (of the vectors) or "each"

@@ -53,7 +53,9 @@ def face_rows(config: StudyConfig, manifest: Manifest, records: Mapping[str, Rec
     for item in manifest.of_role("source"):
         if records[item.name].found:
             first.setdefault(item.identity, item)
-    return [_row(config, item, records[item.name], records[first[item.identity].name] if item.identity in first else None) for item in manifest.pictures]
+    return [
+        _row(config, item, records[item.name], records[first[item.identity].name] if item.identity in first else None) for item in manifest.pictures
+    ]
 
 
 def _row(config: StudyConfig, item: Picture, record: Record, source: Record | None) -> dict[str, Any]:
@@ -65,7 +67,9 @@ def _row(config: StudyConfig, item: Picture, record: Record, source: Record | No
         "score": record.score if record.found else None, "quality": record.quality,
     }  # fmt: skip
     edit = item.role == "edit" and source is not None and record.found
-    row["displacement"] = displacement(source.points, record.points) if edit and source and source.points is not None and record.points is not None else None
+    row["displacement"] = (
+        displacement(source.points, record.points) if edit and source and source.points is not None and record.points is not None else None
+    )
     for name in config.emotion:
         found = record.emotions.get(name)
         row[f"emotion_{name}"] = said(found, config.unsure) if found else "no face"

@@ -125,9 +125,7 @@ def _real(faces: Sequence[Face], embedder: str) -> dict[str, Any] | None:
     for item, record in faces:
         if item.role == "reference" and record.found:
             of[item.identity].append((item.condition, record.vectors[embedder]))
-    scores = [
-        similarity.similarity(a, b) for group in of.values() for i, (one, a) in enumerate(group) for two, b in group[i + 1 :] if one != two
-    ]
+    scores = [similarity.similarity(a, b) for group in of.values() for i, (one, a) in enumerate(group) for two, b in group[i + 1 :] if one != two]
     if len(scores) < 3 or float(np.std(scores)) == 0:
         return None
     return {"people": len(of), "n": len(scores), "mean": float(np.mean(scores)), "sd": float(np.std(scores, ddof=1)), "min": float(np.min(scores))}
@@ -137,7 +135,7 @@ def _row(
     config: StudyConfig, embedder: str, item: Picture, record: Record, source: _Source, impostors: Impostors,
     limits: Mapping[tuple[str, float], Threshold], known: Calibration | None,
 ) -> dict[str, Any]:  # fmt: skip
-    status = record.error and "unreadable" or ("no face in edit" if not record.found else "no face in source" if not source.vectors else "ok")
+    status = (record.error and "unreadable") or ("no face in edit" if not record.found else "no face in source" if not source.vectors else "ok")
     row: dict[str, Any] = {
         "identity": item.identity, "condition": item.condition, "replicate": item.replicate, "generator": item.generator, "edit": item.name,
         "source": source.name, "embedder": embedder, "status": status, "baseline": item.condition == "neutral",

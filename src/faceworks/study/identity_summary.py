@@ -88,7 +88,7 @@ def drops(config: StudyConfig, pairs: Sequence[Row]) -> dict[str, Any]:
                 entry |= {"p": test.p, "equivalent": test.equivalent, "low90": test.low, "high90": test.high}
             table.append(entry)
     for method in ("holm", "fdr_bh"):
-        for entry, p in zip(table, adjusted([entry["p"] for entry in table], method), strict=True):  # type: ignore[arg-type]
+        for entry, p in zip(table, adjusted([entry["p"] for entry in table], method), strict=True):
             entry[f"p_{method}"] = p
     return {"against": against, "margin": margin, "table": table}
 

@@ -137,7 +137,9 @@ def _picture(row: dict[str, str], line: int, path: Path, expected: int, got: int
         hint = f'known: {", ".join(EMOTIONS)} and their English and Korean forms; for a word of your own add to study.toml: [aliases] "…" = "happy"'
         raise ManifestError(f"unknown condition {cells['condition']!r}; {hint}", line, "condition")
     if role == "source" and label != "neutral":
-        raise ManifestError(f"a source shows a neutral face, got the condition {cells['condition']!r}; an edited picture has the role edit", line, "role")
+        raise ManifestError(
+            f"a source shows a neutral face, got the condition {cells['condition']!r}; an edited picture has the role edit", line, "role"
+        )
     place = path.parent / cells["picture"]
     if not place.is_file():
         raise ManifestError(f"the picture {cells['picture']} does not exist (looked in {path.parent})", line, "picture")

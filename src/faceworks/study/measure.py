@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
@@ -118,7 +117,13 @@ class Measure:
         """Hash over every model file, converter and crop that decides a record: the journal of another study of the same models is used again."""
         names = (self.detector, self.landmarker, *self.embedders, *self.emotion, *([self.affect] if self.affect else []))
         files = [
-            (member.name, item.sha256 or item.git_blob or item.pin, convert.version(item) if item.convert else "", repr(member.input), repr(member.output))
+            (
+                member.name,
+                item.sha256 or item.git_blob or item.pin,
+                convert.version(item) if item.convert else "",
+                repr(member.input),
+                repr(member.output),
+            )
             for name in names
             for member in cards.members(cards.get(name))
             for item in member.file
@@ -141,9 +146,7 @@ def measure_all(
     task = Measure(config.detector, config.landmarker, config.embedders, config.emotion, config.affect)
     journal.mkdir(parents=True, exist_ok=True, mode=0o700)
     kept = journal / f"{task.digest}.jsonl"
-    items = batch.map_images(
-        task, [item.path for item in pictures], executor=executor, workers=workers, resume=kept, progress=progress, batch_size=4
-    )
+    items = batch.map_images(task, [item.path for item in pictures], executor=executor, workers=workers, resume=kept, progress=progress, batch_size=4)
     records, resumed = [], 0
     for item in items:
         resumed += item.resumed

@@ -208,7 +208,9 @@ def exclude(rows: Sequence[Rating], scales: Scales, withdrawn: Iterable[str] = (
     excluded: dict[str, str] = dict.fromkeys(gone, "withdrawn")
     for rater in raters:
         own = [row for row in rows if row.rater == rater and row.source == "human"]
-        failed = len({row.picture for row in own if row.kind == "check" and row.question == "emotion" and row.expected and str(row.value) != row.expected})
+        failed = len(
+            {row.picture for row in own if row.kind == "check" and row.question == "emotion" and row.expected and str(row.value) != row.expected}
+        )
         times = list({(row.picture, row.order): row.seconds for row in own if row.kind == "rating" and row.seconds is not None}.values())
         if rater in excluded or not own:
             continue
@@ -228,7 +230,8 @@ def reliability(ratings: Ratings, scales: Scales, sources: Sequence[str] = ("hum
         rows = [row for row in ratings.of(question) if row.source in sources]
         if not rows:
             continue
-        raters, by_picture = sorted({row.rater for row in rows}), defaultdict(dict)
+        raters = sorted({row.rater for row in rows})
+        by_picture: dict[str, dict[str, Any]] = defaultdict(dict)
         for row in rows:
             by_picture[row.picture][row.rater] = row.value if level == "nominal" else scaled(question, float(row.value), scales)
         units = [list(answers.values()) for answers in by_picture.values()]
@@ -237,7 +240,11 @@ def reliability(ratings: Ratings, scales: Scales, sources: Sequence[str] = ("hum
             "alpha": alpha(units, level), "fleiss_kappa": fleiss(units) if level == "nominal" else None,  # type: ignore[arg-type]
         }  # fmt: skip
         found = None
-        complete = [[float(answers[name]) for name in raters] for answers in by_picture.values() if len(answers) == len(raters)] if level != "nominal" else []
+        complete = (
+            [[float(answers[name]) for name in raters] for answers in by_picture.values() if len(answers) == len(raters)]
+            if level != "nominal"
+            else []
+        )
         if len(complete) > 1 and len(raters) > 1:
             found = icc(complete)
         entry |= {f"icc_{key}": None if found is None else getattr(found, key) for key in

@@ -39,7 +39,7 @@ class Start:
 
     @property
     def columns(self) -> list[str]:
-        """"source", then the conditions of edits in the usual order."""
+        """ "source", then the conditions of edits in the usual order."""
         used = {column for _, column in self.counts}
         return [name for name in ("source", *EMOTIONS) if name in used]
 
