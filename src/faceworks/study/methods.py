@@ -121,7 +121,8 @@ def _korean(f: Mapping[str, Any]) -> list[str]:
         "과반의 임베더에서 동일성이 유지되면서 감정 분포(총변동 거리"
         + (f" {limits['change']:.3f} 초과" if limits["change"] is not None else "")
         + f")와 랜드마크(평균 이동 {limits['displacement']:.3f} 눈 간격 초과)가 모두 변하지 않은 편집은 ‘변화 없음(lazy)’으로 표시하였다. 국소성: 얼굴 밖의 "
-        "특징점에 맞춘 닮음 변환으로 편집을 원본에 정합하고, 얼굴·머리와 목·배경별 ΔE2000, SSIM, 차이가 2/255 이하인 화소의 비율을 구하였다. 판정은 증거이며 증명이 아니다."
+        "특징점에 맞춘 닮음 변환으로 편집을 원본에 정합하고, 얼굴·머리와 목·배경별 ΔE2000, SSIM, 차이가 2/255 이하인 화소의 비율을 구하였다. "
+        "판정은 증거이며 증명이 아니다."
     )
     if c.affect:
         kind = "감정 확률로부터 계산한 대용값(참고용)" if f["affect"]["stand_in"] else named([c.affect])

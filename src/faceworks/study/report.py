@@ -32,7 +32,7 @@ WORDS: Mapping[str, Mapping[str, str]] = {
     },
     "ko": {
         "at_a_glance": "한눈에 보기", "warnings": "먼저 읽어 주세요", "sample": "표본", "identity": "여전히 같은 사람인가?", "drop": "편집에 따른 저하와 동등성",
-        "expression": "의도한 감정이 나타나는가?", "lazy": "변화 없는 편집", "affect": "정서가와 각성", "intensity": "강도와 자연스러움", 
+        "expression": "의도한 감정이 나타나는가?", "lazy": "변화 없는 편집", "affect": "정서가와 각성", "intensity": "강도와 자연스러움",
         "locality": "이미지의 어디가 바뀌었는가?",
         "reliability": "평정자", "inference": "추론", "contact": "인물별 이미지 (나쁜 순서)", "methods": "방법", "models": "모델과 버전", "kept": "확인됨, FMR",
         "edits": "편집 이미지", "identities": "인물", "recognized": "의도한 감정 인식", "lazy_edits": "변화 없는 편집", "raters": "평정자", "source": "원본",
