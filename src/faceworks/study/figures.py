@@ -160,7 +160,7 @@ def _separation(document: Mapping[str, Any], config: StudyConfig) -> Iterator[Fi
     axis.set_xscale("log")
     axis.set_xlabel(_say(config, "FMR"))
     axis.set_ylabel(_say(config, "TAR"))
-    axis.set_ylim(min(0.9, min(min(v for _, v in e["roc"][1:]) for e in known.values())) - 0.02, 1.005)
+    axis.set_ylim(min([0.9, *(v for e in known.values() for rate, v in e["roc"] if rate > 0)]) - 0.02, 1.005)
     axis.legend(fontsize=7, loc="lower right")
     yield Figure("roc", "Receiver operating characteristic of each embedder on this set.", figure)
 

@@ -71,17 +71,20 @@ class Pattern:
         ConfigError: an unknown field, or one of identity and condition missing or doubled.
     """
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, extra: Mapping[str, str] | None = None) -> None:
         fields = re.findall(r"\{([^}]*)\}", text)
         known = ("identity", "condition", "replicate")
         if any(name not in known for name in fields) or any(fields.count(name) != 1 for name in known[:2]) or fields.count("replicate") > 1:
             raise ConfigError(f"a pattern holds {{identity}} and {{condition}} once each and may hold {{replicate}}, got {text!r}")
         self.text = text
-        self.depth = text.count("/")
-        expression = "".join(_piece(part) for part in re.split(r"(_\{replicate\}$|\{[^}]*\})", text) if part)
+        self.extra = extra
+        # the words themselves, longest first: in "kim_b_angry_2" only "angry" can be the condition
+        words = sorted({*_KNOWN, *(nfc(word).casefold() for word in extra or {})}, key=len, reverse=True)
+        known_word = "(?i:" + "|".join(map(re.escape, words)) + ")"
+        expression = "".join(_piece(part, known_word) for part in re.split(r"(_\{replicate\}$|\{[^}]*\})", text) if part)
         self._expression = re.compile(expression)
 
-    def match(self, path: PurePosixPath, extra: Mapping[str, str] | None = None) -> Match | None:
+    def match(self, path: PurePosixPath) -> Match | None:
         """Identity, condition (a label) and replicate of a path relative to the folder, or None where the pattern does not explain it."""
         parts = nfc(path.as_posix())
         stem = parts[: -len(path.suffix)] if path.suffix else parts
@@ -89,17 +92,17 @@ class Pattern:
         if found is None:
             return None
         groups = found.groupdict()
-        label = canonical(groups["condition"], extra)
+        label = canonical(groups["condition"], self.extra)
         return None if label is None else Match(groups["identity"], label, groups.get("replicate") or "")
 
 
-def _piece(part: str) -> str:
+def _piece(part: str, known_word: str) -> str:
     if part == "_{replicate}":
         return r"(?:_(?P<replicate>[^/_]+))?"
     if part == "{identity}":
         return r"(?P<identity>[^/]+?)"
     if part == "{condition}":
-        return r"(?P<condition>[^/_]+)"
+        return f"(?P<condition>{known_word})"
     if part == "{replicate}":
         return r"(?P<replicate>[^/_]+)"
     return re.escape(part)

@@ -45,7 +45,7 @@ def counted(entry: Row) -> str:
     """k of n with its interval in percent."""
     if entry["share"] is None:
         return "–"
-    return f"{entry['k']}/{entry['n']} = {100 * entry['share']:.1f} % [{100 * entry['low']:.1f}, {100 * entry['high']:.1f}]"
+    return f"{entry['k']}/{entry['n']}, {100 * entry['share']:.1f} % [{100 * entry['low']:.1f}, {100 * entry['high']:.1f}]"
 
 
 def _cell(value: Any) -> str:
