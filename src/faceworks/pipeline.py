@@ -20,7 +20,7 @@ from .detect import Detector, load_detector
 from .detect.retry import STEPS, with_retry
 from .embed import Embedder, load_embedder
 from .embed.augment import embed_variants
-from .errors import ConfigError, NoFaceFound
+from .errors import ConfigError, InputError, NoFaceFound
 from .landmarks import DEFAULTS, Landmarker, ensure, load_landmarker, scheme_of
 from .runtime import SessionOptions
 from .types import Crop, Embedding, Face, FaceResult, ImageArray, Metric, Select, View
@@ -45,6 +45,7 @@ class PipelineSpec:
         threshold: largest distance that counts as same; None takes the card's (or that of `fmr`).
         fmr: false match rate whose measured threshold decides, in (0, 1]; instead of `threshold`.
         calibration: file with a calibration of this recipe; None looks in the user's folder and in the package.
+        max_faces: a picture in which more faces are found is refused (a service's guard against crowds); 0 = no limit.
         min_score: lowest detection score; None takes the card's.
         landmarker: card asked for the points that the crop needs where the detector gives none; "" takes the default of their scheme.
         retry: what to try, in this order, with a picture in which no face is found: "pad", "rotate90", "rotate180", "rotate270", "tile", "larger".
@@ -69,6 +70,7 @@ class PipelineSpec:
     threads: int = 0
     fmr: float | None = None
     calibration: str | None = None
+    max_faces: int = 0
 
     def __post_init__(self) -> None:
         if self.fmr is not None and (self.threshold is not None or not 0 < self.fmr <= 1):
@@ -81,6 +83,8 @@ class PipelineSpec:
         ):
             if getattr(self, name) not in allowed:
                 raise ConfigError(f"{name} must be one of {', '.join(map(str, allowed))}, got {getattr(self, name)!r}")
+        if self.max_faces < 0:
+            raise ConfigError(f"max_faces must be 0 (no limit) or more, got {self.max_faces}")
         if isinstance(self.retry, str) or any(step not in STEPS for step in self.retry):
             raise ConfigError(f"retry must be a tuple of {', '.join(STEPS)}, got {self.retry!r}")
         object.__setattr__(self, "retry", tuple(self.retry))
@@ -237,8 +241,16 @@ class Pipeline:
         return dataclasses.replace(found, calibration=known, prior=prior)
 
     def detect(self, images: Sequence[ImageArray]) -> list[list[Face]]:
-        """Faces of each picture, best score first."""
-        return self.detector.detect(images)
+        """Faces of each picture, best score first.
+
+        Raises:
+            InputError: more faces than `spec.max_faces`.
+        """
+        found = self.detector.detect(images)
+        most = max(map(len, found), default=0)
+        if 0 < self.spec.max_faces < most:
+            raise InputError(f"a picture shows {most} faces, the limit is {self.spec.max_faces}; cut it into parts, or raise max_faces")
+        return found
 
     def select(self, faces: Sequence[Face], image_size: tuple[int, int]) -> list[Face]:
         """The faces that `spec.select` takes from those of one picture of `image_size` (height, width)."""

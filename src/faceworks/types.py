@@ -4,7 +4,7 @@
 **Coordinates** are float32 pixels of the original picture, x to the right, y down; an integer coordinate is a pixel's *center* (as in
 `cv2.warpAffine`). A box is `[x1, y1, x2, y2]`, its width is x2 − x1, and it may leave the picture.
 **Landmarks** are `(K, 2)` points with a scheme: `arcface5` (as the viewer sees them: left eye, right eye, nose tip, left and right mouth corner),
-`dlib5` (four eye corners and the nose base), `ibug68`, `mesh468`.
+`dlib5` (four eye corners and the nose base), `blazeface6` (left eye, right eye, nose tip, mouth, left and right ear), `ibug68`, `mesh468`.
 Sizes are `(height, width)`; scores lie in [0, 1]; angles are degrees; ages are years; valence and arousal lie in [−1, 1].
 
 All values are frozen and their arrays are read-only; a step returns a new value. A misspelt attribute raises.
@@ -50,11 +50,11 @@ ImageArray: TypeAlias = NDArray[np.uint8]
 FloatArray: TypeAlias = NDArray[np.float32]
 Box: TypeAlias = NDArray[np.float32]
 """(4,) float32: x1, y1, x2, y2."""
-Scheme: TypeAlias = Literal["arcface5", "dlib5", "ibug68", "mesh468"]
+Scheme: TypeAlias = Literal["arcface5", "dlib5", "blazeface6", "ibug68", "mesh468"]
 Metric: TypeAlias = Literal["cosine", "euclidean", "euclidean_l2", "angular", "chi2"]
 Select: TypeAlias = Literal["largest", "central", "all"]
 
-SCHEMES: Mapping[str, int] = {"arcface5": 5, "dlib5": 5, "ibug68": 68, "mesh468": 468}
+SCHEMES: Mapping[str, int] = {"arcface5": 5, "dlib5": 5, "blazeface6": 6, "ibug68": 68, "mesh468": 468}
 """Number of points of each landmark scheme."""
 
 

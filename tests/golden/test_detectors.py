@@ -15,9 +15,10 @@ import numpy as np
 import pytest
 
 from conftest import ROOT, need
-from faceworks import geometry, image, settings
+from faceworks import cards, geometry, image, settings
 from faceworks.detect import Detector, load_detector
-from faceworks.types import Face
+from faceworks.landmarks import load_landmarker
+from faceworks.types import Face, Landmarks
 
 FOLDER = Path(__file__).parent
 NAMES = sorted(path.stem.removeprefix("detect-") for path in FOLDER.glob("detect-*.json"))
@@ -26,6 +27,8 @@ EXPORTS = {"scrfd-2.5g-bnkps": "scrfd-2.5g"}
 """Cards with another export of the same weights."""
 MIRRORED = {"yunet-2023mar", "scrfd-500m", "scrfd-2.5g", "ultralight-rfb320"}
 """Cards whose files no package registry has: they come from ../shared/weights."""
+WIDTHS = {"": 5, "arcface5": 15, "blazeface6": 17}
+"""Numbers of a face by the scheme of its points: box, score, points."""
 BOX, POINTS = {"mtcnn-facenet": 0.1, "mtcnn": 0.1}, {"mtcnn-facenet": 0.1, "mtcnn": 0.1}
 
 
@@ -52,7 +55,7 @@ def detector(name: str) -> Detector:
 
 def compare(name: str, role: str, faces: list[Face]) -> None:
     """Each of our faces against the nearest of the original's; both must have the same number."""
-    width = 15 if golden(name)[role] and len(golden(name)[role][0]) == 15 else 5
+    width = WIDTHS[next((item.scheme for item in cards.get(name).output if item.kind == "points"), "")]
     want = np.array(golden(name)[role], np.float64).reshape(-1, width)
     assert len(faces) == len(want), f"{role}: {len(faces)} faces, the original finds {len(want)}"
     left = list(range(len(want)))
@@ -64,9 +67,9 @@ def compare(name: str, role: str, faces: list[Face]) -> None:
         assert abs(face.score - row[4]) <= 1e-3, f"{place}: score {face.score:.5f}, the original's {row[4]:.5f}"
         if name in BOX:
             assert np.abs(face.box - row[:4]).max() <= BOX[name], f"{place}: the original's is {row[:4].tolist()}"
-        if width == 15:
+        if width > 5:
             assert face.landmarks is not None
-            off = np.abs(face.landmarks.points - row[5:].reshape(5, 2))
+            off = np.abs(face.landmarks.points - row[5:].reshape(-1, 2))
             assert off.max() <= POINTS.get(name, 1.0), f"{place}: point {int(off.max(axis=1).argmax())} is {off.max():.3f} px off"
         else:
             assert face.landmarks is None
@@ -95,5 +98,30 @@ def test_annotated_photos(name: str, shared: Path) -> None:
 def test_the_goldens_hold_what_the_originals_found_at_solvay() -> None:
     """29 people. The cascades' boxes include false alarms, SSD at 300x300 sees none of faces this small."""
     found = {name: len(golden(name)["group"]) for name in NAMES}
-    others = {"haar-frontalface": 41, "mtcnn-facenet": 31, "retinaface-mnet025": 25, "ssd-res10": 0, "ultralight-rfb320": 17}
+    others = {
+        "blazeface-short": 0,
+        "blazeface-back": 0,
+        "blazeface-full": 0,
+        "haar-frontalface": 41,
+        "mtcnn-facenet": 31,
+        "retinaface-mnet025": 25,
+        "ssd-res10": 0,
+        "ultralight-rfb320": 17,
+    }
     assert found == dict.fromkeys(NAMES, 29) | others
+
+
+@pytest.mark.assets
+@pytest.mark.parametrize("role", ROLES[:6])
+def test_the_face_mesh_against_mediapipe(role: str, pictures: Mapping[str, np.ndarray]) -> None:
+    """468 points from MediaPipe's own box and eyes, within 0.5 % of the box's side: its crop is sampled otherwise, and black where ours is."""
+    need("facemesh-468")
+    document = json.loads((FOLDER / "landmark-facemesh-468.json").read_text(encoding="utf-8"))
+    (row,) = np.array(document["faces"][role])
+    points = row.reshape(-1, 2)
+    face = Face(row[:4], 1.0, Landmarks(points[2:8], "blazeface6"))
+    (((found,),)) = load_landmarker("facemesh-468").locate([pictures[role]], [[face]])
+    assert found.scheme == "mesh468"
+    off = np.linalg.norm(found.points - points[8:], axis=1) / face.width
+    assert off.max() <= 0.01, off.max()
+    assert off.mean() <= 0.005, off.mean()

@@ -9,6 +9,9 @@ import numpy as np
 import pytest
 
 from faceworks import image
+from faceworks.errors import ConfigError
+from faceworks.evaluate.vectors import embed_pictures, embed_with_each
+from faceworks.pipeline import Pipeline, PipelineSpec
 
 from .conftest import Command
 
@@ -105,3 +108,47 @@ def test_a_rate_on_the_command_line(command: Command, colors: dict[str, Path]) -
     both = command("verify", colors["red"], colors["crimson"], "--fmr", "1e-4", "--threshold", "0.5")
     assert both.code == 2
     assert command("verify", colors["red"], colors["crimson"], "--fmr", "1e-4", "--align", "square:1.3").code == 2
+
+
+def test_several_embedders_share_a_detection(lfw: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pictures = sorted((lfw / "lfw").rglob("*.jpg"))
+    spec = PipelineSpec(select="central")
+    specs = [spec, spec.with_options(flip=True), spec.with_options(align="square:1.3")]
+    alone = [embed_pictures(pictures, item, lfw / "alone", progress=False) for item in specs]
+    seen: list[int] = []
+    find = Pipeline.find
+    monkeypatch.setattr(Pipeline, "find", lambda self, images, names=None: seen.append(len(images)) or find(self, images, names))
+    together = embed_with_each(pictures, specs, lfw / "together", progress=False)
+    assert sum(seen) == len(COLORS), "once for each content: both pictures of a person are alike"
+    for one, other in zip(alone, together, strict=True):
+        assert one.computed == other.computed == len(COLORS)
+        for picture in pictures:
+            np.testing.assert_array_equal(one.vectors[picture], other.vectors[picture])
+    assert together[0].vectors[pictures[2]] is None, "Dark has no face"
+    again = embed_with_each(pictures, [*specs, spec.with_options(crops=5)], lfw / "together", progress=False)
+    assert (again[0].computed, again[3].vectors[pictures[0]] is not None) == (len(COLORS), True), "what one embedder lacks is done"
+    assert embed_with_each(pictures, specs, lfw / "together", progress=False)[1].computed == 0
+    with pytest.raises(ConfigError, match="share a detection"):
+        embed_with_each(pictures, [spec, spec.with_options(min_score=0.5)], lfw / "together", progress=False)
+
+
+def test_val_against_the_threshold(command: Command, tmp_path: Path) -> None:
+    (tmp_path / "s.csv").write_text("score,label\n0.9,1\n0.6,1\n,1\n0.5,0\n0.1,0\n")
+    document = json.loads(command("evaluate", "val", tmp_path / "s.csv", "--thresholds", "0.7,0.5,0.1", "--json", "--out", tmp_path / "out").out)
+    assert [(row["val"], row["far"]) for row in document["table"]] == [(0.5, 0.0), (1.0, 0.5), (1.0, 1.0)]
+    assert document["counts"] == {"genuine": 2, "impostor": 2, "missed": 1}
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["report.html", "report.json", "report.md"]
+    assert len(command("evaluate", "val", tmp_path / "s.csv", "--quiet").out.splitlines()) == 21
+    assert "2 same and 2 different pairs, 1 without a score" in " ".join(command("evaluate", "val", tmp_path / "s.csv").out.split())
+    (tmp_path / "one.csv").write_text("score,label\n0.9,1\n")
+    assert command("evaluate", "val", tmp_path / "one.csv").code == 2
+
+
+def test_experiments_write_reports(command: Command, lfw: Path) -> None:
+    words = ("--root", lfw / "lfw", "--pairs", lfw / "pairs.txt")
+    found = command("evaluate", "robustness", *words, "--jpeg", "90", "--pixels", "1024", "--out", lfw / "r", "--quiet")
+    assert [line.split("\t")[0] for line in found.out.splitlines()] == ["untouched", "jpeg 90", "1024 pixels"]
+    assert command("evaluate", "dimension", *words, "--dimensions", "1,2", "--out", lfw / "d", "--quiet").code == 0
+    for folder in ("r", "d"):
+        assert {"report.html", "report.json", "report.md"} <= {path.name for path in (lfw / folder).iterdir()}
+    assert "undetected" in command("evaluate", "dimension", *words, "--dimensions", "3").out

@@ -136,7 +136,7 @@ def test_a_task_that_cannot_travel():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"executor": "ray"}, "serial, threads or processes"),
+        ({"executor": "slurm"}, "serial, threads, processes, ray"),
         ({"on_error": "ignore"}, "collect"),
         ({"step": "guess"}, "embed"),
         ({"workers": 0, "executor": "threads"}, "at least 1"),

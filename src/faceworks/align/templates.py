@@ -45,6 +45,7 @@ DLIB68 = np.array([[float(item) for item in text.split()] for text in (_X, _Y)])
 EYES: Mapping[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
     "arcface5": ((0,), (1,)),
     "dlib5": ((2, 3), (0, 1)),
+    "blazeface6": ((0,), (1,)),
     "ibug68": ((36, 37, 38, 39, 40, 41), (42, 43, 44, 45, 46, 47)),
     "mesh468": ((33, 133), (362, 263)),
 }

@@ -1,4 +1,4 @@
-"""Many pictures through one function, in order: serial, in threads, or in processes; resumable.
+"""Many pictures through one function, in order: serial, in threads, in processes, or on a Ray cluster; resumable.
 
     for item in map_images(PipelineSpec(on_no_face="empty"), expand(["album/"]), executor="processes", resume="album.jsonl"):
         print(item.source, item.error or item.result)
@@ -14,7 +14,6 @@ from __future__ import annotations
 import contextlib
 import contextvars
 import dataclasses
-import glob
 import json
 import os
 import sys
@@ -23,20 +22,23 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from .. import settings
-from ..errors import ConfigError, FaceworksError, InputError
+from ..errors import ConfigError, FaceworksError
+from .folders import SUFFIXES, expand
 from .journal import Journal
 from .pool import Function, Outcome, Work, open_pool
 
 if TYPE_CHECKING:
     from ..pipeline import PipelineSpec
 
-__all__ = ["SUFFIXES", "Item", "expand", "map_images", "task_id"]
+__all__ = ["EXECUTORS", "SUFFIXES", "Executor", "Item", "expand", "map_images", "task_id"]
 
-SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".heic", ".heif", ".avif", ".pgm", ".ppm", ".pnm"})
-"""What `expand` takes for a picture in a folder."""
+Executor: TypeAlias = Literal["serial", "threads", "processes", "ray"]
+EXECUTORS = ("serial", "threads", "processes", "ray")
+PORTION = 100_000
+"""So many sources are handed to a Ray cluster at once."""
 NO_EFFECT = frozenset({"device", "threads", "threshold", "fmr", "calibration"})
 """Options of a spec that leave a picture's result as it is."""
 
@@ -60,35 +62,6 @@ class Item:
     resumed: bool = False
 
 
-def expand(sources: Iterable[str | Path], recursive: bool = True) -> list[Path]:
-    """Files, folders and quoted globs as a list of files, in the order given; what one folder or glob holds is sorted.
-
-    A file is taken as it is named. From folders (with `recursive`, theirs too; links to folders are not followed) and globs (`**` included) come
-    the files whose suffix is in `SUFFIXES` and whose name starts with no dot.
-
-    Raises:
-        InputError: nothing of that name, or no picture in it.
-    """
-    found: list[Path] = []
-    for source in sources:
-        path, text = Path(source), str(source)
-        if path.is_dir():
-            folders = os.walk(path) if recursive else islice(os.walk(path), 1)
-            names = [Path(folder, name) for folder, _, files in folders for name in files]
-        elif path.exists():
-            found.append(path)
-            continue
-        elif glob.has_magic(text):
-            names = [Path(name) for name in glob.glob(text, recursive=True) if Path(name).is_file()]
-        else:
-            raise InputError(f"{text} does not exist; give a picture, a folder or a quoted glob")
-        pictures = sorted(name for name in names if name.suffix.lower() in SUFFIXES and not name.name.startswith("."))
-        if not pictures:
-            raise InputError(f"no picture in {text}; looked for {' '.join(sorted(SUFFIXES))}")
-        found += pictures
-    return found
-
-
 def task_id(task: PipelineSpec | Function, step: str = "embed") -> str:
     """What decides a result besides the picture: the recipe and every option with an effect, or the function's name. Key of journals and caches."""
     if callable(task):
@@ -102,7 +75,7 @@ def task_id(task: PipelineSpec | Function, step: str = "embed") -> str:
 def map_images(
     task: PipelineSpec | Function,
     sources: Iterable[Any],
-    executor: Literal["serial", "threads", "processes"] = "serial",
+    executor: Executor = "serial",
     workers: int | None = None,
     batch_size: int = 8,
     resume: str | Path | None = None,
@@ -111,50 +84,71 @@ def map_images(
     *,
     step: Literal["embed", "detect"] = "embed",
     load: Callable[[Any], Any] | None = None,
+    total: int | None = None,
+    skipped: Callable[[], int] | None = None,
+    address: str | None = None,
 ) -> Iterator[Item]:
     """Map pictures to results; one `Item` for each source, in their order.
 
     Args:
         task: a `PipelineSpec`, of whose pipeline `step` is run; or a function from a list of pictures to a list of results (picklable for processes).
         sources: what `image.load` takes; may be endless. Folders and globs: see `expand`.
-        executor: "threads" share one pipeline and the caller's context variables; "processes" build one each, under the caller's settings.
+        executor: "threads" share one pipeline and the caller's context variables; "processes" build one each, under the caller's settings; "ray" does so
+            on all machines of a Ray cluster (extra `ray`), through Ray Data and a pool of actors: killed workers and machines cost a repetition, not a
+            result. Sources must be readable on every machine (a shared folder), or carry their bytes.
         workers: default: one for each core. With `threads=0` in the spec the cores are shared out among them.
         batch_size: pictures handed to the function at once. If it raises, each is tried alone to find whose error it is.
         resume: journal file. Items in it are not done again, even after a kill -9; results are then plain JSON types (`types.to_dict`), the same
             whether fresh or resumed. Errors are not kept: they are tried again.
         on_error: "raise" ends at the first error instead.
         progress: bar on stderr, if that is a terminal.
-        load: instead of `image.load`.
+        load: instead of `sources.load` (`image.load`, and references into archives).
+        total: number of sources for the bar, where they are an iterator; `skipped` tells how many of them were left out so far.
+        address: of the Ray cluster; None starts one here, "auto" takes the one that runs.
 
     Raises:
         ConfigError: an option that cannot hold.
         FaceworksError: what is nobody's picture (see above), while iterating.
     """
-    if executor not in ("serial", "threads", "processes"):
-        raise ConfigError(f"executor must be serial, threads or processes, got {executor!r}")
+    if executor not in EXECUTORS:
+        raise ConfigError(f"executor must be one of {', '.join(EXECUTORS)}, got {executor!r}")
+    if address is not None and executor != "ray":
+        raise ConfigError(f"address={address!r} names a Ray cluster: say executor='ray'")
     if on_error not in ("collect", "raise") or step not in ("embed", "detect"):
         raise ConfigError(f"on_error is 'collect' or 'raise' and step 'embed' or 'detect', got {on_error!r} and {step!r}")
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if executor == "ray" and workers is None:
+        workers = 0  # as many as the cluster has processors
     count = 1 if executor == "serial" else cores if workers is None else workers
-    if count < 1 or batch_size < 1:
+    if count < (executor != "ray") or batch_size < 1:
         raise ConfigError(f"workers and batch_size must be at least 1, got {count} and {batch_size}")
     active = settings.current()
     identity = task_id(task, step) if resume is not None else ""
     if not callable(task) and task.threads == 0 and active.threads == 0 and count > 1:
         task = task.with_options(threads=max(1, cores // count))
+    elif executor == "ray" and not callable(task) and task.threads == 0 and active.threads == 0:
+        task = task.with_options(threads=1)  # one actor for each processor
+    if total is None and isinstance(sources, Sequence):
+        total = len(sources)
+    kept = (Path(resume), identity) if resume is not None else None
+    bar = _bar(progress, total, skipped or (lambda: 0))
     work = Work(task, step, load, active)
-    context = contextvars.copy_context()
-    return _iterate(work, sources, executor, count, batch_size, (Path(resume), identity) if resume is not None else None, on_error, progress, context)
+    if executor == "ray":
+        return _on_ray(work, sources, count, batch_size, kept, on_error, bar, address)
+    return _iterate(work, sources, executor, count, batch_size, kept, on_error, bar, contextvars.copy_context())
+
+
+_Bar: TypeAlias = "contextlib.AbstractContextManager[Callable[[], None]]"
+_Kept: TypeAlias = "tuple[Path, str] | None"
 
 
 def _iterate(
-    work: Work, sources: Iterable[Any], executor: str, count: int, size: int, resume: tuple[Path, str] | None,
-    on_error: str, progress: bool, context: contextvars.Context,
+    work: Work, sources: Iterable[Any], executor: str, count: int, size: int, resume: _Kept, on_error: str, bar: _Bar, context: contextvars.Context,
 ) -> Iterator[Item]:  # fmt: skip
     with contextlib.ExitStack() as stack:
         journal = stack.enter_context(Journal(*resume)) if resume is not None else None
         submit = stack.enter_context(open_pool(executor, count, work, context))
-        advance = stack.enter_context(_bar(progress, len(sources) if isinstance(sources, Sequence) else None))
+        advance = stack.enter_context(bar)
         window = 1 if executor == "serial" else 2 * count
         numbered = enumerate(sources)
         pending: deque[tuple[list[tuple[int, Any, str | None, bool]], Callable[[], list[Outcome]]]] = deque()
@@ -180,15 +174,55 @@ def _iterate(
                 yield item
 
 
+def _on_ray(
+    work: Work, sources: Iterable[Any], count: int, size: int, resume: _Kept, on_error: str, bar: _Bar, address: str | None
+) -> Iterator[Item]:
+    """As `_iterate`, but the sources go to the cluster in portions of `PORTION`, which Ray spreads, retries and gives back in order."""
+    from .cluster_pool import open_cluster
+
+    numbered = enumerate(sources)
+    with contextlib.ExitStack() as stack:
+        journal = stack.enter_context(Journal(*resume)) if resume is not None else None
+        run = stack.enter_context(open_cluster(work, count, size, address))
+        advance = stack.enter_context(bar)
+        while portion := list(islice(numbered, PORTION)):
+            keys = [journal.key(source) if journal else None for _, source in portion]
+            done = [journal is not None and key in journal.places for key in keys]
+            outcomes = run([source for (_, source), old in zip(portion, done, strict=True) if not old])
+            for (index, source), key, old in zip(portion, keys, done, strict=True):
+                result, error = (None, None) if old else next(outcomes)
+                if journal and error is None:
+                    result = journal.read(str(key)) if old else journal.write(key, result)
+                if error is not None and on_error == "raise":
+                    raise error
+                advance()
+                yield Item(index, source, result, error, old)
+            next(outcomes, None)  # runs it to its end: Ray closes its pool before the next portion
+
+
 @contextlib.contextmanager
-def _bar(progress: bool, total: int | None) -> Iterator[Callable[[], None]]:
+def _bar(progress: bool, total: int | None, skipped: Callable[[], int]) -> Iterator[Callable[[], None]]:
     if not progress or not sys.stderr.isatty():
         yield lambda: None
         return
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
+    from rich.text import Text
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    class Rate(ProgressColumn):
+        """Pictures in a second, lately."""
+
+        def render(self, task: Any) -> Text:
+            return Text(f"{task.speed or 0:.1f}/s")
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Rate(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True)) as bar:
         task = bar.add_task("pictures", total=total)
-        yield lambda: bar.advance(task)
+        done = 0
+
+        def advance() -> None:
+            nonlocal done
+            done += 1
+            bar.update(task, completed=done + skipped())
+
+        yield advance

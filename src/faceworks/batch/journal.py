@@ -27,9 +27,9 @@ class Journal:
     """
 
     def __init__(self, path: Path, identity: str) -> None:
-        from .. import image
+        from .sources import content_hash
 
-        self.content_hash, self.identity, self.places = image.content_hash, identity, dict[str, int]()
+        self.content_hash, self.identity, self.places = content_hash, identity, dict[str, int]()
         path.parent.mkdir(parents=True, exist_ok=True)
         self.file = path.open("a+b")
         self.file.seek(0)

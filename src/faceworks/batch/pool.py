@@ -40,9 +40,9 @@ class Work:
 
     def open(self) -> Callable[[Sequence[Any]], list[Outcome]]:
         """Build the pipeline (once per process) and return the function from sources to outcomes."""
-        from .. import image
+        from . import sources
 
-        load = self.load or image.load
+        load = self.load or sources.load
         if callable(self.task):
             task = self.task
             return lambda sources: _apply(lambda pictures, names: task(pictures), load, sources)

@@ -15,7 +15,7 @@ from .output import note, print_json, print_table
 if TYPE_CHECKING:
     from ..batch import Item
 
-__all__ = ["analyze"]
+__all__ = ["analyze", "parse_models"]
 
 
 class _WithCommands(click.Group):
@@ -40,7 +40,8 @@ class _WithCommands(click.Group):
             return command.invoke(below)
 
 
-def _models(ctx: click.Context, _: click.Parameter, values: Sequence[str]) -> dict[str, str]:
+def parse_models(ctx: click.Context, _: click.Parameter, values: Sequence[str]) -> dict[str, str]:
+    """ATTRIBUTE=NAME words as a mapping."""
     found: dict[str, str] = {}
     for value in values:
         attribute, equals, name = value.partition("=")
@@ -56,7 +57,7 @@ def _models(ctx: click.Context, _: click.Parameter, values: Sequence[str]) -> di
 @click.argument("paths", metavar="PATH…", nargs=-1, required=True, type=click.Path())
 @click.option("--attributes", default="emotion,age,gender", show_default=True, metavar="A,B",
               help="emotion, intensity, valence, arousal, age, gender, race, liveness, pose, quality.")  # fmt: skip
-@click.option("--model", "models", multiple=True, callback=_models, metavar="ATTRIBUTE=NAME",
+@click.option("--model", "models", multiple=True, callback=parse_models, metavar="ATTRIBUTE=NAME",
               help="Who answers an attribute (see `faceworks models list --task attribute`); repeatable.")  # fmt: skip
 @click.option("--abstain", type=click.FloatRange(0, 1), default=0.0, metavar="P", help='A label less probable than this is given as "unsure".')
 @click.option(

@@ -24,10 +24,12 @@ COMMANDS = {
     "align": ("faceworks.cli.align:align", "Cut faces out of pictures: aligned, square, turned to the front."),
     "analyze": ("faceworks.cli.analyze:analyze", "What faces show: emotion, age, gender, liveness, pose, quality."),
     "embed": ("faceworks.cli.embed:embed", "Turn faces into vectors."),
+    "batch": ("faceworks.cli.batch:batch", "Many pictures into one Parquet table, resumable."),
     "gallery": ("faceworks.cli.gallery:gallery", "People enrolled, found, removed."),
     "models": ("faceworks.cli.models:models", "The model catalog: list, show, pull, verify, where, add."),
     "evaluate": ("faceworks.cli.evaluate:evaluate", "Measure error rates on a data set."),
     "study": ("faceworks.cli.study:study", "Edited faces: same person? right emotion? Manifest in, report out."),
+    "serve": ("faceworks.cli.serve:serve", "The service and its page."),
     "demo": ("faceworks.cli.demo:demo", "Run on sample pictures and explain what was decided."),
 }
 """Command -> (where it is, its short help): so `faceworks --help` imports none of them."""

@@ -27,7 +27,7 @@ __all__ = [
 F = TypeVar("F", bound=Callable[..., Any])
 METRICS = ("cosine", "euclidean", "euclidean_l2", "angular", "chi2")  # equal to similarity.METRICS (tested); here so that --help imports no NumPy
 SPEC_OPTIONS = ("detector", "embedder", "align", "select", "on_no_face", "metric", "threshold", "min_score", "flip", "crops", "device", "threads", "fmr",
-                "calibration", "landmarker", "retry")  # fmt: skip
+                "calibration", "landmarker", "retry", "max_faces")  # fmt: skip
 
 
 def _apply(*decorators: Callable[[Any], Any]) -> Callable[[F], F]:
@@ -70,6 +70,7 @@ detector_options = _apply(
     click.option("--detector", metavar="NAME", help="Detector (see `faceworks models list --task detect`)."),
     click.option("--min-score", type=click.FloatRange(0, 1), metavar="S", help="Lowest detection score that counts as a face."),
     click.option("--select", type=click.Choice(["largest", "central", "all"]), help="Which face of a picture."),
+    click.option("--max-faces", type=click.IntRange(min=0), metavar="N", help="Refuse a picture in which more faces are found; 0 = no limit."),
     click.option(
         "--on-no-face",
         type=click.Choice(["raise", "empty", "whole"]),

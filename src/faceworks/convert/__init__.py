@@ -36,6 +36,7 @@ CONVERTERS = {
     "fold": Converter("faceworks.convert.fold:fold", 2),
     "keras_h5": Converter("faceworks.convert.keras_h5:keras_h5", 1),
     "mtcnn": Converter("faceworks.convert.mtcnn:mtcnn", 2),
+    "tflite": Converter("faceworks.convert.tflite:tflite", 1),
     "torch_state": Converter("faceworks.convert.torch_state:torch_state", 1),
 }
 

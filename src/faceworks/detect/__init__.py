@@ -16,6 +16,7 @@ from ..types import Face, ImageArray
 __all__ = ["ADAPTERS", "Detector", "build_detector", "load_detector"]
 
 ADAPTERS = {
+    "blazeface": "faceworks.detect.blazeface:Blazeface",
     "cascade": "faceworks.detect.cascade:Cascade",
     "centerface": "faceworks.detect.centerface:Centerface",
     "dlib_hog": "faceworks.detect.dlib_hog:DlibHog",

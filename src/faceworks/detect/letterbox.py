@@ -110,13 +110,14 @@ def one_shot(
     """
     found: list[list[Face]] = [[] for _ in images]
     spec = card.input_for()
+    scheme = next((item.scheme for item in card.output if item.scheme), "arcface5")
     limit = (_TOGETHER if session.provider != "CPUExecutionProvider" else _TOGETHER_CPU) if session.dynamic_batch else 1
     for batch in batches(images, spec, session.input_shape[2] is None, limit):
         tensors = session.run(batch.blob, outputs)
         size = (batch.blob.shape[2], batch.blob.shape[3])
         for row, index in enumerate(batch.indices):
             one = tensors if len(batch.indices) == 1 else [tensor[row : row + 1] for tensor in tensors]
-            faces = faces_from(card, *decode(one, size), batch.to_picture[row])
+            faces = faces_from(card, *decode(one, size), batch.to_picture[row], scheme)
             found[index] = [face for face in faces if max(face.width, face.height) >= min_size]
     return found
 

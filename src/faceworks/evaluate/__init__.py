@@ -38,7 +38,7 @@ from .protocols import FoldResult, Pair, PairList, k_fold, read_lfw_pairs
 from .rates import cllr, d_prime, det, min_cllr, rates_at, transaction, val_at_far, verification_table
 from .report import Report
 from .run import evaluate_pairs
-from .score_files import evaluate_attributes, evaluate_pad, evaluate_scores, read_columns
+from .score_files import evaluate_attributes, evaluate_pad, evaluate_scores, evaluate_val, read_columns
 from .summary import Summary, summarize
 from .tasks import Degraded, FixedCrop
 
@@ -73,6 +73,7 @@ __all__ = [
     "evaluate_pad",
     "evaluate_pairs",
     "evaluate_scores",
+    "evaluate_val",
     "fit_calibration",
     "fnmr_at_fmr",
     "group_rates",

@@ -119,7 +119,11 @@ def _compare(a: _Scores, b: _Scores, seed: int) -> PairedComparison:
     gap = a.correct.astype(np.float64) - b.correct
     differences = [
         Difference(
-            "accuracy", float(a.correct.mean()), float(b.correct.mean()), float(gap.mean()), bootstrap.rate_interval(gap, pairs, weights=weights)
+            "accuracy",
+            float(a.correct.mean()),
+            float(b.correct.mean()),
+            float(gap.mean()),
+            bootstrap.rate_interval(gap, pairs, weights=weights, difference=True),
         )
     ]
     done = np.isfinite(a.scores) & np.isfinite(b.scores)

@@ -21,7 +21,7 @@ from .vectors import Embedded, embed_pictures
 if TYPE_CHECKING:
     from ..pipeline import PipelineSpec
 
-__all__ = ["calibrate_folder", "calibrate_with_checks", "write_calibration_pages"]
+__all__ = ["calibrate_embedded", "calibrate_folder", "calibrate_with_checks", "write_calibration_pages"]
 
 
 def calibrate_with_checks(
@@ -35,16 +35,29 @@ def calibrate_with_checks(
     progress: bool = True,
 ) -> tuple[Calibration, list[Reliability], Embedded]:
     """Embed a folder of person folders and fit a calibration on all comparisons. Returns it, its reliability on unused people, and the vectors."""
-    from ..pipeline import Pipeline, PipelineSpec
+    from ..pipeline import PipelineSpec
 
     spec = (spec or PipelineSpec(select="central", on_no_face="empty")).with_options(metric="cosine")
     pictures = [picture for group in people_of(root).values() for picture in group]
     embedded = embed_pictures(pictures, spec, kept_vectors(store, None), executor=executor, progress=progress)
+    return *calibrate_embedded(pictures, embedded, spec, dataset=dataset, rates=rates), embedded
+
+
+def calibrate_embedded(
+    pictures: Sequence[Path], embedded: Embedded, spec: PipelineSpec, *, dataset: str, rates: Sequence[float] | None = None
+) -> tuple[Calibration, list[Reliability]]:
+    """The calibration of vectors that are there already; the person of a picture is its folder.
+
+    Raises:
+        InputError: no face in any picture; and what `fit_calibration` refuses.
+    """
+    from ..pipeline import Pipeline
+
     kept = [picture for picture in pictures if embedded.vectors[picture] is not None]
     if not kept:
-        raise InputError(f"no face was found in any of {len(pictures)} pictures below {root}")
-    pipeline = Pipeline(spec)
-    calibration, checks = fit_calibration(
+        raise InputError(f"no face was found in any of {len(pictures)} pictures below {Path(*pictures[0].parts[:-2]) if pictures else dataset}")
+    pipeline = Pipeline(spec.with_options(metric="cosine"))
+    return fit_calibration(
         np.stack([embedded.vectors[picture] for picture in kept]),  # type: ignore[misc]
         [picture.parent.name for picture in kept],
         recipe=pipeline.recipe_id,
@@ -54,7 +67,6 @@ def calibrate_with_checks(
         failures=len(pictures) - len(kept),
         rates=RATES if rates is None else rates,
     )
-    return calibration, checks, embedded
 
 
 def calibrate_folder(root: str | Path, spec: PipelineSpec | None = None, **options: Any) -> Calibration:

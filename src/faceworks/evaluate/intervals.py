@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 from ..errors import InputError
 
-__all__ = ["FEW", "Interval", "clopper_pearson", "hull", "incomplete_beta", "require_support", "rule_of_three", "supported"]
+__all__ = ["FEW", "Interval", "clopper_pearson", "hull", "incomplete_beta", "require_support", "rule_of_three", "student_t", "supported"]
 
 Interval: TypeAlias = tuple[float, float]
 """Lower and upper end."""
@@ -73,6 +73,19 @@ def clopper_pearson(errors: int, n: int, confidence: float = 0.95) -> Interval:
     low = 0.0 if errors == 0 else _beta_quantile(tail, errors, n - errors + 1)
     high = 1.0 if errors == n else _beta_quantile(1 - tail, errors + 1, n - errors)
     return low, high
+
+
+def student_t(p: float, df: float) -> float:
+    """Quantile p > ½ of Student's t distribution with `df` degrees of freedom; equals `scipy.stats.t.ppf`.
+
+    Raises:
+        InputError: p outside (½, 1) or df not positive.
+    """
+    if not 0.5 < p < 1.0 or df <= 0:
+        raise InputError(f"a quantile p in (0.5, 1) of at least one degree of freedom, got {p} and {df}")
+    # P(T > t) = I_x(df / 2, 1 / 2) / 2 with x = df / (df + t²)
+    x = _beta_quantile(2 * (1 - p), df / 2, 0.5)
+    return math.sqrt(df * (1 - x) / x)
 
 
 def rule_of_three(n: int) -> float:

@@ -11,7 +11,7 @@ from typing import Any
 from .document import Document, Section, Table
 from .svg import Axis, Series, bar_chart, line_chart
 
-__all__ = ["WORDS", "curves", "pair_report", "percent", "reliability_chart", "summary_sections"]
+__all__ = ["WORDS", "curves", "pair_report", "percent", "reliability_chart", "span", "summary_sections", "threshold_chart"]
 
 WORDS = (
     "FMR: false match rate, share of comparisons of different people that are accepted; FNMR: false non-match rate, share of comparisons of one "
@@ -71,8 +71,25 @@ def curves(doc: Mapping[str, Any]) -> list[str]:
     histogram = doc.get("histogram")
     if histogram:
         groups = [("same person", histogram["genuine"]), ("different people", histogram["impostor"])]
-        charts.append(bar_chart("Scores", histogram["edges"], groups, f"score ({doc.get('score', 'higher = closer')})"))
+        name = f"score ({doc.get('score', 'higher = closer')})"
+        charts += [bar_chart("Scores", histogram["edges"], groups, name), threshold_chart(_accepted(histogram), name)]
     return charts
+
+
+def _accepted(histogram: Mapping[str, Any]) -> list[tuple[float, float, float]]:
+    """(threshold, VAL, FAR) at the edges of the bins."""
+    shares = []
+    for kind in ("genuine", "impostor"):
+        total = max(sum(histogram[kind]), 1)
+        shares.append([sum(histogram[kind][k:]) / total for k in range(len(histogram["edges"]))])
+    return list(zip(histogram["edges"], *shares, strict=True))
+
+
+def threshold_chart(rows: Sequence[tuple[float, float, float]], name: str = "threshold") -> str:
+    """VAL (TAR) and FAR (FMR) against the threshold, as FaceNet draws them."""
+    rows = sorted(rows)
+    lines = [Series("TAR (VAL)", [(t, val) for t, val, _ in rows]), Series("FMR (FAR)", [(t, far) for t, _, far in rows])]
+    return line_chart("Accepted at a threshold", lines, Axis(name, rows[0][0], rows[-1][0]), Axis("share accepted", 0.0, 1.0))
 
 
 def reliability_chart(rows: Sequence[Mapping[str, Any]], title: str = "Reliability of stated probabilities") -> str:
@@ -150,7 +167,8 @@ def _methods(doc: Mapping[str, Any]) -> Section:
         f"{role} {item['name']} (SHA-256 {', '.join(h[:12] for h in item['files'].values())}; weights: {item['weights_license']})"
         for role, item in doc["models"].items()
     )
-    options = ", ".join(f"{key} {value}" for key, value in doc["options"].items() if value is not None and key not in ("detector", "embedder"))
+    shown = {key: value for key, value in doc["options"].items() if value not in (None, "", [], False) and key not in ("detector", "embedder")}
+    options = ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in shown.items())
     software = ", ".join(f"{name} {version}" for name, version in doc["software"].items())
     return Section(
         "Methods",

@@ -9,15 +9,17 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..errors import ManifestError
 from ..types import to_dict
 from . import agreement, identification, pad, rates
-from .metrics import accuracy_at, best_threshold
+from .experiments import val_curve
+from .metrics import accuracy_at, best_threshold, counts
 from .report import plain
 from .summary import summarize
 
-__all__ = ["evaluate_attributes", "evaluate_pad", "evaluate_scores", "read_columns"]
+__all__ = ["evaluate_attributes", "evaluate_pad", "evaluate_scores", "evaluate_val", "read_columns"]
 
 
 def read_columns(path: str | Path, wanted: Sequence[str]) -> list[dict[str, str]]:
@@ -68,13 +70,17 @@ def evaluate_scores(path: str | Path, thresholds: Sequence[float] = (), fmrs: Se
     raise ManifestError(f"{path}: needs the columns score,label (verification) or probe,predicted,score (identification)", 1)
 
 
-def _verification(path: str | Path, rows: list[dict[str, str]], thresholds: Sequence[float], fmrs: Sequence[float] | None) -> dict[str, Any]:
+def _comparisons(path: str | Path, rows: list[dict[str, str]]) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_]]:
+    """Scores (NaN where there is none), labels, and where there is none."""
     for row in rows:
         if row["label"] not in ("0", "1"):
             raise ManifestError(f"{path}: a label is 1 (same) or 0 (different), got {row['label']!r}", int(row[""]), "label")
-    missed = np.array([row["score"] == "" for row in rows])
     scores = np.array([math.nan if row["score"] == "" else _number(row, "score", path) for row in rows])
-    labels = np.array([row["label"] == "1" for row in rows])
+    return scores, np.array([row["label"] == "1" for row in rows]), np.isnan(scores)
+
+
+def _verification(path: str | Path, rows: list[dict[str, str]], thresholds: Sequence[float], fmrs: Sequence[float] | None) -> dict[str, Any]:
+    scores, labels, missed = _comparisons(path, rows)
     named = "person_a" in rows[0] and "person_b" in rows[0]
     people = [(row["person_a"], row["person_b"]) for row in rows] if named else None
     summary = summarize(scores, labels, people, missed, fmrs)
@@ -107,8 +113,28 @@ def _identification(path: str | Path, rows: list[dict[str, str]], thresholds: Se
         "auc": identification.identification_auc(truth, predicted, scores) if both else None,
         "tpir_at_fpir": {f"{f:g}": to_dict(identification.tpir_at_fpir(truth, predicted, scores, f)) for f in (0.1, 0.01)} if both else {},
         "table": identification.identification_table(truth, predicted, scores, thresholds),
+        "curve": _curve(curve) if both else [],
     }
     return dict(plain(document))
+
+
+def _curve(found: identification.OpenSet, most: int = 400) -> list[list[float]]:
+    """(FPIR, TPIR) from (0, 0) on, thinned to `most` points, both ends kept."""
+    places = np.unique(np.linspace(0, len(found.tpir) - 1, most).round().astype(int))
+    return [[float(found.fpir[k]), float(found.tpir[k])] for k in places]
+
+
+def evaluate_val(path: str | Path, thresholds: Sequence[float] = (), steps: int = 101) -> dict[str, Any]:
+    """VAL and FAR against the threshold, of a CSV `score,label`; at `steps` thresholds over the range of the scores where none are given.
+
+    An empty score is a comparison that could not be made: left out of both rates, and counted.
+    """
+    rows = read_columns(path, ["score", "label"])
+    scores, labels, missed = _comparisons(path, rows)
+    c = counts(scores[~missed], labels[~missed])
+    wanted = list(thresholds) or np.linspace(float(c.thresholds[-1]), float(c.thresholds[0]), steps).tolist()
+    number = {"genuine": c.genuine, "impostor": c.impostors, "missed": int(missed.sum())}
+    return {"schema": 2, "kind": "val", "source": str(path), "counts": number, "table": val_curve(c, thresholds=wanted)}
 
 
 def evaluate_pad(path: str | Path, threshold: float | None = None, apcer: float = 0.05) -> dict[str, Any]:

@@ -1,4 +1,8 @@
-"""Charts as inline SVG, drawn without any library: lines with bands, bars, axes that are linear, logarithmic or normal-deviate."""
+"""Charts as inline SVG, drawn without any library: lines with bands, bars, axes that are linear, logarithmic or normal-deviate.
+
+Colors stand in attributes, so that a chart saved alone looks as it should; classes (`paper`, `ink`, `soft`, `grid`, `s0`…) let a page's style sheet
+override them, for dark screens.
+"""
 
 from __future__ import annotations
 
@@ -73,20 +77,22 @@ def _frame(title: str, x: Axis, y: Axis) -> list[str]:
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" height="{HEIGHT}" role="img" '
         f'aria-label="{html.escape(title)}" font-family="system-ui, sans-serif" font-size="11">',
-        f'<rect width="{WIDTH}" height="{HEIGHT}" fill="#ffffff"/>',
-        f'<text x="{LEFT}" y="18" font-size="13" font-weight="600" fill="#222">{html.escape(title)}</text>',
+        f'<rect class="paper" width="{WIDTH}" height="{HEIGHT}" fill="#ffffff"/>',
+        f'<text class="ink" x="{LEFT}" y="18" font-size="13" font-weight="600" fill="#222">{html.escape(title)}</text>',
     ]
     for mark in x.marks:
         at = _x(x, mark)
-        parts.append(f'<line x1="{at:.1f}" y1="{TOP}" x2="{at:.1f}" y2="{HEIGHT - BOTTOM}" stroke="#e3e3e3"/>')
-        parts.append(f'<text x="{at:.1f}" y="{HEIGHT - BOTTOM + 15}" text-anchor="middle" fill="#444">{mark:.4g}</text>')
+        parts.append(f'<line class="grid" x1="{at:.1f}" y1="{TOP}" x2="{at:.1f}" y2="{HEIGHT - BOTTOM}" stroke="#e3e3e3"/>')
+        parts.append(f'<text class="soft" x="{at:.1f}" y="{HEIGHT - BOTTOM + 15}" text-anchor="middle" fill="#444">{mark:.4g}</text>')
     for mark in y.marks:
         at = _y(y, mark)
-        parts.append(f'<line x1="{LEFT}" y1="{at:.1f}" x2="{WIDTH - RIGHT}" y2="{at:.1f}" stroke="#e3e3e3"/>')
-        parts.append(f'<text x="{LEFT - 6}" y="{at + 4:.1f}" text-anchor="end" fill="#444">{mark:.4g}</text>')
-    parts.append(f'<text x="{(LEFT + WIDTH - RIGHT) / 2}" y="{HEIGHT - 10}" text-anchor="middle" fill="#222">{html.escape(x.label)}</text>')
+        parts.append(f'<line class="grid" x1="{LEFT}" y1="{at:.1f}" x2="{WIDTH - RIGHT}" y2="{at:.1f}" stroke="#e3e3e3"/>')
+        parts.append(f'<text class="soft" x="{LEFT - 6}" y="{at + 4:.1f}" text-anchor="end" fill="#444">{mark:.4g}</text>')
+    parts.append(
+        f'<text class="ink" x="{(LEFT + WIDTH - RIGHT) / 2}" y="{HEIGHT - 10}" text-anchor="middle" fill="#222">{html.escape(x.label)}</text>'
+    )
     middle = (TOP + HEIGHT - BOTTOM) / 2
-    parts.append(f'<text transform="translate(14 {middle}) rotate(-90)" text-anchor="middle" fill="#222">{html.escape(y.label)}</text>')
+    parts.append(f'<text class="ink" transform="translate(14 {middle}) rotate(-90)" text-anchor="middle" fill="#222">{html.escape(y.label)}</text>')
     return parts
 
 
@@ -94,8 +100,10 @@ def _legend(names: Sequence[str]) -> list[str]:
     parts = []
     for k, name in enumerate(names if len(names) > 1 else []):
         top = TOP + 14 * k + 12
-        parts.append(f'<rect x="{WIDTH - RIGHT - 150}" y="{top - 8}" width="10" height="10" fill="{COLORS[k % len(COLORS)]}"/>')
-        parts.append(f'<text x="{WIDTH - RIGHT - 136}" y="{top + 1}" fill="#222">{html.escape(name[:24])}</text>')
+        parts.append(
+            f'<rect class="s{k % len(COLORS)}" x="{WIDTH - RIGHT - 150}" y="{top - 8}" width="10" height="10" fill="{COLORS[k % len(COLORS)]}"/>'
+        )
+        parts.append(f'<text class="ink" x="{WIDTH - RIGHT - 136}" y="{top + 1}" fill="#222">{html.escape(name[:24])}</text>')
     return parts
 
 
@@ -103,16 +111,17 @@ def line_chart(title: str, series: Sequence[Series], x: Axis, y: Axis, legend: b
     """Lines with their bands."""
     parts = _frame(title, x, y)
     for k, item in enumerate(series):
-        color = "#777" if item.dashed else COLORS[k % len(COLORS)]
+        color, mark = ("#777", "dash") if item.dashed else (COLORS[k % len(COLORS)], f"s{k % len(COLORS)}")
         if item.band:
             upper = [f"{_x(x, at):.1f},{_y(y, high):.1f}" for at, _, high in item.band]
             lower = [f"{_x(x, at):.1f},{_y(y, low):.1f}" for at, low, _ in reversed(item.band)]
-            parts.append(f'<polygon points="{" ".join(upper + lower)}" fill="{color}" fill-opacity="0.18"/>')
+            parts.append(f'<polygon class="{mark}" points="{" ".join(upper + lower)}" fill="{color}" fill-opacity="0.18"/>')
         places = [(_x(x, a), _y(y, b)) for a, b in item.points]
         dash = ' stroke-dasharray="4 4"' if item.dashed else ""
-        parts.append(f'<polyline points="{" ".join(f"{a:.1f},{b:.1f}" for a, b in places)}" fill="none" stroke="{color}" stroke-width="1.8"{dash}/>')
+        line = " ".join(f"{a:.1f},{b:.1f}" for a, b in places)
+        parts.append(f'<polyline class="{mark}" points="{line}" fill="none" stroke="{color}" stroke-width="1.8"{dash}/>')
         if item.dots:
-            parts += [f'<circle cx="{a:.1f}" cy="{b:.1f}" r="2.6" fill="{color}"/>' for a, b in places]
+            parts += [f'<circle class="{mark}" cx="{a:.1f}" cy="{b:.1f}" r="2.6" fill="{color}"/>' for a, b in places]
     named = [item.name for item in series if not item.dashed]
     return "".join([*parts, *(_legend(named) if legend else []), "</svg>"])
 
@@ -128,7 +137,7 @@ def bar_chart(title: str, edges: Sequence[float], groups: Sequence[tuple[str, Se
             if value:
                 left, right, high = _x(x, edges[index]), _x(x, edges[index + 1]), _y(y, value)
                 parts.append(
-                    f'<rect x="{left:.1f}" y="{high:.1f}" width="{max(right - left - 0.5, 0.5):.1f}" height="{HEIGHT - BOTTOM - high:.1f}" '
+                    f'<rect class="s{k}" x="{left:.1f}" y="{high:.1f}" width="{max(right - left - 0.5, 0.5):.1f}" height="{HEIGHT - BOTTOM - high:.1f}" '
                     f'fill="{COLORS[k]}" fill-opacity="0.6"/>'
                 )
     return "".join([*parts, *_legend([name for name, _ in shares]), "</svg>"])

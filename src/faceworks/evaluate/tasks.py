@@ -21,7 +21,7 @@ from ..types import Face, FaceResult, ImageArray
 if TYPE_CHECKING:
     from ..pipeline import PipelineSpec
 
-__all__ = ["Degraded", "FixedCrop", "Task"]
+__all__ = ["Degraded", "Embedders", "FixedCrop", "Task"]
 
 
 class Task(Protocol):
@@ -71,6 +71,31 @@ class FixedCrop:
         side = max(1, round(self.side * min(height, width)))
         top, left = (height - side) // 2, (width - side) // 2
         return np.ascontiguousarray(picture[top : top + side, left : left + side])
+
+
+@dataclass(frozen=True, slots=True)
+class Embedders:
+    """Several embedders after one detection: for each picture one result per spec, with the same face; none where no face is found.
+
+    Attributes:
+        specs: pipelines that find the same faces: those options are equal that come before alignment.
+    """
+
+    specs: tuple[PipelineSpec, ...]
+
+    def __post_init__(self) -> None:
+        finding = {(spec.detector, spec.select, spec.on_no_face, spec.min_score, spec.retry) for spec in self.specs}
+        if len(finding) != 1:
+            raise ConfigError(f"specs share a detection when detector, select, on_no_face, min_score and retry are equal, got {len(finding)} kinds")
+
+    def __call__(self, pictures: Sequence[ImageArray]) -> list[list[FaceResult]]:
+        """The selected face of each picture, embedded by each spec."""
+        from ..pipeline import Pipeline
+
+        pipelines = [Pipeline(spec) for spec in self.specs]
+        faces = pipelines[0].find(pictures)
+        vectors = [pipeline.embed_faces(pictures, faces) for pipeline in pipelines]
+        return [[FaceResult(face[0], of[k][0]) for of in vectors] if face else [] for k, face in enumerate(faces)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,12 +20,13 @@ import numpy as np
 from .. import batch, image
 from ..errors import ConfigError, FaceworksError, ImageError
 from ..types import FloatArray
+from .tasks import Embedders
 
 if TYPE_CHECKING:
     from ..pipeline import PipelineSpec
     from .tasks import Task
 
-__all__ = ["Embedded", "VectorStore", "embed_pictures"]
+__all__ = ["Embedded", "VectorStore", "embed_pictures", "embed_with_each"]
 
 SHARD = 256
 """Pictures in one archive: what a killed run loses at most."""
@@ -118,12 +119,53 @@ def embed_pictures(
         second = embed_pictures(lost, spec, store, executor=executor, workers=workers, batch_size=batch_size, progress=progress, task=fallback)
         fallen = frozenset(picture for picture, vector in second.vectors.items() if vector is not None)
         return Embedded(found.vectors | second.vectors, found.errors | second.errors, found.computed + second.computed, fallen)
+    spec = _tolerant(spec)
+    identity = batch.task_id(spec) if task is None else task.identity
+    kept = _store(store, identity)
+    return _embed(pictures, spec if task is None else task, [kept], executor, workers, batch_size, progress)[0]
+
+
+def embed_with_each(
+    pictures: Sequence[Path],
+    specs: Sequence[PipelineSpec],
+    store: Path,
+    *,
+    executor: Literal["serial", "threads", "processes"] = "serial",
+    workers: int | None = None,
+    batch_size: int = 8,
+    progress: bool = True,
+) -> list[Embedded]:
+    """`embed_pictures` for several specs that differ after detection alone; each picture is decoded and searched for faces once.
+
+    Raises:
+        ConfigError: `select="all"`; or specs that find different faces.
+    """
+    several = Embedders(tuple(_tolerant(spec) for spec in specs))
+    kept = [_store(store, batch.task_id(spec)) for spec in several.specs]
+    return _embed(pictures, several, kept, executor, workers, batch_size, progress)
+
+
+def _store(folder: Path, identity: str) -> VectorStore:
+    return VectorStore(folder / hashlib.sha256(identity.encode()).hexdigest()[:16])
+
+
+def _tolerant(spec: PipelineSpec) -> PipelineSpec:
+    """The spec for a run that goes on after a picture without a face."""
     if spec.select == "all":
         raise ConfigError("an evaluation needs one face of each picture: select='largest' or 'central', not 'all'")
-    if spec.on_no_face == "raise":
-        spec = spec.with_options(on_no_face="empty")
-    identity = batch.task_id(spec) if task is None else task.identity
-    kept = VectorStore(store / hashlib.sha256(identity.encode()).hexdigest()[:16])
+    return spec.with_options(on_no_face="empty") if spec.on_no_face == "raise" else spec
+
+
+def _embed(
+    pictures: Sequence[Path],
+    task: PipelineSpec | Task | Embedders,
+    stores: Sequence[VectorStore],
+    executor: Literal["serial", "threads", "processes"],
+    workers: int | None,
+    batch_size: int,
+    progress: bool,
+) -> list[Embedded]:
+    """Fill the stores with what the task gives for pictures that one of them lacks: its first face for the first store, and so on."""
     errors: dict[Path, FaceworksError] = {}
     keys: dict[Path, str] = {}
     for picture in pictures:
@@ -131,17 +173,21 @@ def embed_pictures(
             keys[picture] = image.content_hash(picture)
         except ImageError as error:
             errors[picture] = error
-    missing = {key: picture for picture, key in reversed(keys.items()) if key not in kept.vectors}
+    missing = {key: picture for picture, key in reversed(keys.items()) if any(key not in kept.vectors for kept in stores)}
     todo = list(reversed(missing.values()))
     failed: dict[str, FaceworksError] = {}
     try:
-        for item in batch.map_images(spec if task is None else task, todo, executor, workers, batch_size, progress=progress):
+        for item in batch.map_images(task, todo, executor, workers, batch_size, progress=progress):
+            key = keys[item.source]
             if item.error is not None:
-                failed[keys[item.source]] = item.error
-            else:
-                kept.add(keys[item.source], item.result[0].embedding.vector if item.result else None)
+                failed[key] = item.error
+                continue
+            for place, kept in enumerate(stores):
+                if key not in kept.vectors:
+                    kept.add(key, item.result[place].embedding.vector if item.result else None)
     finally:
-        kept.flush()
+        for kept in stores:
+            kept.flush()
     errors |= {picture: failed[key] for picture, key in keys.items() if key in failed}
-    vectors = {picture: kept.vectors.get(keys.get(picture, "")) for picture in pictures}
-    return Embedded(vectors, errors, len(todo) - len(failed))
+    computed = len(todo) - len(failed)
+    return [Embedded({picture: kept.vectors.get(keys.get(picture, "")) for picture in pictures}, errors, computed) for kept in stores]

@@ -30,7 +30,7 @@ T = TypeVar("T")
 ROUNDS = 50
 """How often a change is computed anew because another writer was faster."""
 
-NO_EFFECT = frozenset({"device", "threads", "threshold", "select", "on_no_face", "calibration", "fmr"})
+NO_EFFECT = frozenset({"device", "threads", "threshold", "select", "on_no_face", "calibration", "fmr", "max_faces"})
 """Options of a spec that a gallery does not remember: they leave the vectors as they are."""
 
 

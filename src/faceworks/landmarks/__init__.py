@@ -27,6 +27,7 @@ DEFAULTS: Mapping[str, str] = {
     "arcface5": "yunet-points",
     "dlib5": "dlib-5",
     "ibug68": "dlib-68",
+    "mesh468": "facemesh-468",
 }
 """Scheme -> the card that is asked for it where nothing else is said."""
 

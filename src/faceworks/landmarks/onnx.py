@@ -1,4 +1,7 @@
-"""Landmarks by regression networks over ONNX: a crop in, points in fractions of the crop out. The card names crop, size, color and scheme."""
+"""Landmarks by regression networks over ONNX: a crop in, points in fractions of the crop out. The card names crop, size, color and scheme.
+
+A crop turned by the eyes (`eyes:K`, MediaPipe's rule) is the square about the box, not turned, for a face that has no points yet.
+"""
 
 from __future__ import annotations
 
@@ -35,15 +38,20 @@ class OnnxLandmarker:
         size = (self._input.size[0], self._input.size[1])
         pairs = [(picture, face) for picture, group in zip(images, faces, strict=True) for face in group]
         spec = self._input
-        crops = [align.crop(picture, face, spec.crop, size, spec.border, spec.interpolation, spec.margin) for picture, face in pairs]
+        crops = [align.crop(picture, face, self._crop_of(face), size, spec.border, spec.interpolation, spec.margin) for picture, face in pairs]
         if not crops:
             return [[] for _ in images]
         names = [self._output.tensor] if self._output.tensor else None
         count = SCHEMES[self._output.scheme]
         raw = run_batched(self._session, to_blob([item.pixels for item in crops], spec), outputs=names)[0].reshape(len(crops), -1)
-        if raw.shape[1] != 2 * count:
+        if raw.shape[1] not in (2 * count, 3 * count):  # the third is a depth, which nobody asked for
             raise CardError(f"card {self.card.name}: the network gives {raw.shape[1]} numbers, {self._output.scheme} needs {2 * count}")
-        fractions = raw.reshape(len(crops), count, 2).astype(np.float64) * self._output.scale + self._output.offset
+        fractions = raw.reshape(len(crops), count, -1)[..., :2].astype(np.float64) * self._output.scale + self._output.offset
         inside = fractions * [size[1], size[0]] - 0.5
         points = iter([geometry.apply(geometry.invert(item.matrix), one).astype(np.float32) for item, one in zip(crops, inside, strict=True)])
         return [[Landmarks(next(points), self._output.scheme) for _ in group] for group in faces]  # type: ignore[arg-type]
+
+    def _crop_of(self, face: Face) -> str:
+        """The card's crop; what needs eyes, without points, is not turned."""
+        kind, _, factor = self._input.crop.partition(":")
+        return f"square:{factor}" if kind == "eyes" and face.landmarks is None else self._input.crop

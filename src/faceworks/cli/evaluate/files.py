@@ -10,17 +10,17 @@ import click
 
 from ..options import common
 from ..output import print_json, print_table
-from .group import evaluate, interval, numbers, percent, present, write_json
+from .group import evaluate, interval, percent, present, write_report
+from .options import PATH, numbers, out_option
 
-FILE = click.Path(path_type=Path)
-OUT = click.option("--out", metavar="DIR", type=click.Path(file_okay=False, path_type=Path), help="Write report.json.")
+OUT = out_option()
 
 
 @evaluate.command(short_help="Error rates of scores in a CSV, whoever computed them.")
-@click.argument("path", metavar="FILE.csv", type=FILE)
+@click.argument("path", metavar="FILE.csv", type=PATH)
 @click.option("--thresholds", metavar="1.0,0.9,…", callback=numbers, help="Rows of the table. Default: 1.0, 0.9, … 0.0.")
 @click.option("--rates", metavar="1e-2,1e-3", callback=numbers, help="False match rates to report; refused if the file cannot carry one.")
-@click.option("--plot", metavar="FILE.svg", type=FILE, help="Draw the ROC (.svg; .png and .pdf need the extra study).")
+@click.option("--plot", metavar="FILE.svg", type=PATH, help="Draw the ROC (.svg; .png and .pdf need the extra study).")
 @OUT
 @common
 def scores(path: Path, thresholds: Any, rates: Any, plot: Path | None, out: Path | None, as_json: bool, quiet: bool) -> int:
@@ -30,12 +30,13 @@ def scores(path: Path, thresholds: Any, rates: Any, plot: Path | None, out: Path
     empty probe is a stranger): identification; a wrong person is no true positive at any threshold.
     """
     from ...evaluate import evaluate_scores, plot_roc, read_columns
+    from ...evaluate.file_pages import scores_page
 
     document = evaluate_scores(path, thresholds or (), rates)
     if plot is not None:
         rows = [row for row in read_columns(path, ["score", "label"]) if row["score"]]
         plot_roc([float(row["score"]) for row in rows], [row["label"] == "1" for row in rows], plot)
-    write_json(out, document)
+    write_report(document, scores_page(document), out)
     auc = document["auc"]
     if as_json:
         print_json(document)
@@ -63,7 +64,7 @@ def scores(path: Path, thresholds: Any, rates: Any, plot: Path | None, out: Path
 
 
 @evaluate.command(short_help="Is one system better than another on the same pairs?")
-@click.argument("reports", metavar="A B…", nargs=-1, required=True, type=FILE)
+@click.argument("reports", metavar="A B…", nargs=-1, required=True, type=PATH)
 @OUT
 @common
 def compare(reports: tuple[Path, ...], out: Path | None, as_json: bool, quiet: bool) -> int:
@@ -73,12 +74,16 @@ def compare(reports: tuple[Path, ...], out: Path | None, as_json: bool, quiet: b
     resampling people.
     """
     from ...evaluate import compare_reports
+    from ...evaluate.file_pages import comparison_page
     from ...types import to_dict
 
     found = compare_reports(reports)
-    write_json(out, {"schema": 2, "kind": "compare", "comparisons": to_dict(found)})
+    write_report({"schema": 2, "kind": "compare", "comparisons": to_dict(found)}, comparison_page(found), out)
     if as_json:
         print_json(found)
+        return 0
+    if quiet:
+        click.echo("\n".join(f"{item.b}\t{item.differences[0].difference:+.6f}\t{item.p_holm:.6g}" for item in found))
         return 0
     for item in found:
         rows = [
@@ -93,7 +98,7 @@ def compare(reports: tuple[Path, ...], out: Path | None, as_json: bool, quiet: b
 
 
 @evaluate.command(short_help="Presentation attack detection (ISO/IEC 30107-3) of scores in a CSV.")
-@click.argument("path", metavar="FILE.csv", type=FILE)
+@click.argument("path", metavar="FILE.csv", type=PATH)
 @click.option("--threshold", type=float, metavar="T", help="Bona fide at score ≥ T.")
 @click.option("--apcer", type=click.FloatRange(0, 1), default=0.05, show_default=True, help="BPCER is given where no species' APCER exceeds this.")
 @OUT
@@ -109,16 +114,13 @@ def pad(path: Path, threshold: float | None, apcer: float, out: Path | None, as_
             rows.append((name, f"{percent(found['bpcer'])} {interval(found['bpcer_interval'])}, threshold {found['threshold']:g}"))
             rows += [(f"APCER {kind}", f"{percent(rate)} of {found['attacks'][kind]}") for kind, rate in found["apcer"].items()]
             rows.append(("worst, ACER (legacy)", f"{found['worst']} {percent(found['apcer_max'])}, {percent(found['acer'])}"))
-    if quiet and not as_json:
-        write_json(out, document)
-        click.echo(f"{document['bpcer_at_apcer']['bpcer']:.6f}")
-        return 0
-    present(document, out, as_json, "Presentation attack detection", rows)
+    brief = f"{document['bpcer_at_apcer']['bpcer']:.6f}" if quiet else None
+    present(document, out, as_json, "Presentation attack detection", rows, brief)
     return 0
 
 
 @evaluate.command(short_help="Agreement of two columns of a CSV: labels or numbers.")
-@click.argument("path", metavar="FILE.csv", type=FILE)
+@click.argument("path", metavar="FILE.csv", type=PATH)
 @click.option("--truth", default="truth", show_default=True, metavar="COLUMN", help="What is right.")
 @click.option("--predicted", default="predicted", show_default=True, metavar="COLUMN", help="What was said.")
 @click.option("--kind", type=click.Choice(["auto", "labels", "numbers"]), default="auto", show_default=True, help="What the columns hold.")
@@ -133,17 +135,13 @@ def attributes(path: Path, truth: str, predicted: str, kind: Any, out: Path | No
     rows = [(name, "–" if document[name] is None else f"{document[name]:.4f}") for name in names]
     rows += [(f"unbiased hit rate {label}", "–" if rate is None else f"{rate:.4f}") for label, rate in document.get("unbiased_hit_rate", {}).items()]
     rows.append(("rows", f"{document['counts']['rows']}, {document['counts']['left_out']} left out (an empty cell)"))
-    if quiet and not as_json:
-        write_json(out, document)
-        click.echo(rows[0][1])
-        return 0
-    present(document, out, as_json, f"{predicted} against {truth}", rows)
+    present(document, out, as_json, f"{predicted} against {truth}", rows, rows[0][1] if quiet else None)
     return 0
 
 
 @evaluate.command(short_help="Average precision of found boxes.")
-@click.argument("found", metavar="FOUND.json", type=FILE)
-@click.option("--truth", required=True, metavar="FILE.json", type=FILE, help='The true boxes, in the same form; a face may have "ignore": true.')
+@click.argument("found", metavar="FOUND.json", type=PATH)
+@click.option("--truth", required=True, metavar="FILE.json", type=PATH, help='The true boxes, in the same form; a face may have "ignore": true.')
 @click.option("--iou", type=click.FloatRange(0, 1, min_open=True), default=0.5, show_default=True, help="Overlap that makes a hit.")
 @OUT
 @common
@@ -154,12 +152,8 @@ def detection(found: Path, truth: Path, iou: float, out: Path | None, as_json: b
 
     result = detection_ap(_boxes(found), _boxes(truth), iou)
     document = {"schema": 2, "kind": "detection", **to_dict(result)}
-    if quiet and not as_json:
-        write_json(out, document)
-        click.echo(f"{result.ap:.6f}")
-        return 0
     rows = [("faces", f"{result.faces} in {result.pictures} pictures"), ("found", f"{result.hits} hits, {result.false_alarms} false alarms")]
-    present(document, out, as_json, f"AP {result.ap:.4f} at IoU {iou:g}", rows)
+    present(document, out, as_json, f"AP {result.ap:.4f} at IoU {iou:g}", rows, f"{result.ap:.6f}" if quiet else None)
     return 0
 
 

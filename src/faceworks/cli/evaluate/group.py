@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +12,9 @@ from ..output import note, print_facts, print_json
 
 if TYPE_CHECKING:
     from ...evaluate import PairList, Report
+    from ...evaluate.document import Document
 
-__all__ = ["evaluate", "interval", "numbers", "options_of_runs", "percent", "present", "run_pairs", "whole_numbers", "write_json"]
+__all__ = ["evaluate", "interval", "percent", "present", "run_pairs", "write_report"]
 
 
 @click.group(short_help="Measure error rates on a data set.")
@@ -27,44 +27,8 @@ def evaluate() -> None:
     """
 
 
-def _numbers(kind: Any) -> Callable[[click.Context, click.Parameter, str | None], tuple[Any, ...] | None]:
-    def parse(ctx: click.Context, _: click.Parameter, value: str | None) -> tuple[Any, ...] | None:
-        if value is None:
-            return None
-        try:
-            return tuple(kind(part) for part in value.split(","))
-        except ValueError as error:
-            raise click.BadParameter(f"must be numbers joined by commas, such as 1,2; got {value!r}", ctx) from error
-
-    return parse
-
-
-numbers = _numbers(float)
-whole_numbers = _numbers(int)
-
-
-def options_of_runs(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Options of every command that embeds pairs of pictures."""
-    for option in (
-        click.option("--pictures", is_flag=True, help="Put the pictures of the worst pairs into report.html; otherwise they stand by name alone."),
-        click.option("--rates", metavar="1e-2,1e-3", callback=numbers, help="False match rates to report; refused if the pairs cannot carry one."),
-        click.option("--band-edges", metavar="18,30,50", callback=numbers, help="Edges of the bands for a column of numbers, such as age."),
-        click.option(
-            "--manifest", metavar="FILE", type=click.Path(path_type=Path), help="CSV with picture (or person) and the columns of --group-by."
-        ),
-        click.option("--group-by", metavar="COLUMN", multiple=True, help="Error rates for each group of this column of --manifest (repeatable)."),
-        click.option("--fallback", metavar="SHARE", type=float, help="Where no face is found, cut the middle square of this share of the picture."),
-        click.option("--center-crop", metavar="SHARE", type=float, help="No detector: the middle square of this share of the picture is the face."),
-        click.option("--executor", type=click.Choice(["serial", "threads", "processes"]), default="serial", show_default=True, help="How to embed."),
-        click.option("--dataset", default="", help="Name and variant, as it shall stand in the report."),
-        click.option("--out", metavar="DIR", type=click.Path(file_okay=False, path_type=Path), help="Write the report, scores.csv and vectors/."),
-    ):
-        function = option(function)
-    return function
-
-
 def run_pairs(pairs: PairList, spec: Any, options: dict[str, Any]) -> int:
-    """Run and print; `options` are those of `options_of_runs` and of `common`."""
+    """Run and print; `options` are those of `run_options`."""
     from ...evaluate import FixedCrop, evaluate_pairs, read_groups
     from ...evaluate.groups import bands
 
@@ -139,23 +103,22 @@ def _facts(report: Report) -> list[tuple[str, str]]:
     return rows
 
 
-def write_json(out: Path | None, document: dict[str, Any]) -> None:
-    """`report.json` below a folder, if one is given."""
+def write_report(document: dict[str, Any], page: Document, out: Path | None) -> None:
+    """`report.json`, `report.md` and `report.html` below a folder, if one is given."""
     if out is not None:
-        import json
+        from ...evaluate.document import write_report as write
 
-        from ...evaluate.provenance import write_whole
-
-        write_whole(out / "report.json", json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+        write(document, page, out)
 
 
-def present(document: dict[str, Any], out: Path | None, as_json: bool, headline: str, rows: list[tuple[str, str]]) -> None:
-    """Write and print a document that is plain already."""
-    write_json(out, document)
+def present(document: dict[str, Any], out: Path | None, as_json: bool, headline: str, rows: list[tuple[str, str]], brief: str | None = None) -> None:
+    """Write and print a document that is plain already; `brief` is what --quiet prints."""
+    from ...evaluate.file_pages import facts_page
+
+    write_report(document, facts_page(headline, rows), out)
     if as_json:
         print_json(document)
+    elif brief is not None:
+        click.echo(brief)
     else:
         print_facts(rows, headline)
-
-
-from . import files, pictures  # noqa: E402, F401 - they add their commands to the group
