@@ -16,7 +16,9 @@ from __future__ import annotations
 import importlib.metadata
 import inspect
 import json
+import shutil
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +90,63 @@ def deepface(pictures: Path, folder: Path) -> None:
         for metric, limit in table.items()
         for distance, same in [(0.0, True), *((round(limit * part, 6), part <= 1) for part in (0.2, 0.6, 0.99, 1, 1.01, 1.3, 2.2))]
     ]
+    body["find"], body["search"] = searches(DeepFace, pictures)
+    body["analyze"] = analyses(DeepFace, a)
     write(folder, "compat_deepface", "deepface", body)
+
+
+def analyses(module: Any, picture: str) -> dict[str, Any]:
+    """Shapes of `analyze` with its own code; its networks are on GitHub, so that in their place stand fixed answers."""
+    import numpy as np
+    from deepface.modules import modeling
+
+    answers = {"Emotion": np.full(7, 1 / 7), "Age": np.float64(30.0), "Gender": np.array([0.25, 0.75]), "Race": np.full(6, 1 / 6)}
+
+    class Fixed:
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+        def predict(self, _: Any) -> Any:
+            return answers[self.name]
+
+    real = modeling.build_model
+    modeling.build_model = lambda task, model_name: Fixed(model_name) if task == "facial_attribute" else real(task=task, model_name=model_name)
+    try:
+        kinds = {"all": ("emotion", "age", "gender", "race"), "age first": ("age", "emotion"), "one": ("gender",)}
+        return {name: shape(module.analyze(picture, actions=actions, detector_backend="yunet", silent=True)) for name, actions in kinds.items()}
+    finally:
+        modeling.build_model = real
+
+
+def frame(table: Any) -> dict[str, Any]:
+    """Columns of a pandas table in their order, with their types (of text: str, whatever pandas calls it)."""
+    kinds = {"O": "text", "T": "text", "U": "text"}
+    return {str(name): kinds.get(getattr(kind, "kind", "O"), str(kind)) for name, kind in zip(table.columns, table.dtypes, strict=True)}
+
+
+def searches(module: Any, pictures: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Shapes of `find` in a folder, and of `register` and `search` in its SQLite store."""
+    options = {"model_name": "SFace", "detector_backend": "yunet"}
+    probe = str(pictures / PAIR[0])
+    found: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory() as name:
+        for picture in (PAIR[1], TWO, OTHER):
+            shutil.copy(pictures / picture, Path(name) / Path(picture).name)
+        for kind, more in (("plain", {}), ("all", {"similarity_search": True}), ("first", {"similarity_search": True, "k": 1})):
+            tables = module.find(probe, name, return_type="pandas", silent=True, **more, **options)
+            found[kind] = {"faces": len(tables), "rows": len(tables[0]), "columns": frame(tables[0])}
+            rows = module.find(probe, name, return_type="dict", silent=True, **more, **options)
+            found[f"{kind}, dict"] = {"faces": len(rows), "rows": len(rows[0]), "keys": sorted(rows[0][0])}
+        found["two"] = len(module.find(str(pictures / TWO), name, return_type="pandas", silent=True, **options))
+        store = {"database_type": "sqlite", "connection_details": str(Path(name) / "faces.db")}
+        searched: dict[str, Any] = {"register": module.register(str(pictures / PAIR[1]), **store, **options)}
+        searched["register two"] = module.register(str(pictures / TWO), img_name="two", **store, **options)
+        searched["register again"] = module.register(str(pictures / PAIR[1]), **store, **options)
+        for kind, more in (("plain", {}), ("all", {"similarity_search": True}), ("first", {"similarity_search": True, "k": 1})):
+            table = module.search(probe, return_type="pandas", **more, **store, **options)[0]
+            searched[kind] = {"rows": len(table), "columns": frame(table)}
+            searched[f"{kind}, dict"] = shape(module.search(probe, return_type="dict", **more, **store, **options))
+    return found, searched
 
 
 def face_recognition(pictures: Path, folder: Path) -> None:

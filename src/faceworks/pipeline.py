@@ -178,6 +178,11 @@ class Pipeline:
             return with_retry(self.spec.detector, self.spec.retry, self.session_options, self.spec.min_score)
         return load_detector(self.spec.detector, self.session_options, self.spec.min_score)
 
+    @property
+    def least_score(self) -> float:
+        """The lowest detection score that counts as a face: the spec's, else the detector card's, else 0."""
+        return float(self.spec.min_score if self.spec.min_score is not None else self._detector_card.decode.get("min_score", 0.0))
+
     @cached_property
     def embedder(self) -> Embedder:
         """The embedder, opened."""

@@ -16,7 +16,6 @@ import contextvars
 import dataclasses
 import json
 import os
-import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -29,6 +28,7 @@ from ..errors import ConfigError, FaceworksError
 from .folders import SUFFIXES, expand
 from .journal import Journal
 from .pool import Function, Outcome, Work, open_pool
+from .progress import bar as progress_bar
 
 if TYPE_CHECKING:
     from ..pipeline import PipelineSpec
@@ -131,7 +131,7 @@ def map_images(
     if total is None and isinstance(sources, Sequence):
         total = len(sources)
     kept = (Path(resume), identity) if resume is not None else None
-    bar = _bar(progress, total, skipped or (lambda: 0))
+    bar = progress_bar(progress, total, skipped or (lambda: 0))
     work = Work(task, step, load, active)
     if executor == "ray":
         return _on_ray(work, sources, count, batch_size, kept, on_error, bar, address)
@@ -198,31 +198,3 @@ def _on_ray(
                 advance()
                 yield Item(index, source, result, error, old)
             next(outcomes, None)  # runs it to its end: Ray closes its pool before the next portion
-
-
-@contextlib.contextmanager
-def _bar(progress: bool, total: int | None, skipped: Callable[[], int]) -> Iterator[Callable[[], None]]:
-    if not progress or not sys.stderr.isatty():
-        yield lambda: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
-    from rich.text import Text
-
-    class Rate(ProgressColumn):
-        """Pictures in a second, lately."""
-
-        def render(self, task: Any) -> Text:
-            return Text(f"{task.speed or 0:.1f}/s")
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Rate(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task("pictures", total=total)
-        done = 0
-
-        def advance() -> None:
-            nonlocal done
-            done += 1
-            bar.update(task, completed=done + skipped())
-
-        yield advance

@@ -1,4 +1,4 @@
-"""deepface's `verify`, `represent` and `extract_faces` over faceworks: parameters, defaults, keys and types of deepface 0.0.103.
+"""deepface's `verify`, `represent`, `extract_faces`, `find`, `register`, `search` and `analyze` over faceworks: parameters, defaults, keys and types of deepface 0.0.103.
 
     from faceworks.compat import deepface as DeepFace              # or: from faceworks.compat.deepface import DeepFace
 
@@ -17,13 +17,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import similarity
-from ..cards import Card
-from ..errors import ConfigError, InputError
-from ..types import Metric
-from ..verification import resolve_threshold
+from ..errors import ConfigError
 from . import deepface_faces as faces
 from . import warn_once
-from .deepface_tables import RANGES, THRESHOLDS, MetricName, find_confidence, find_threshold
+from .deepface_attributes import analyze
+from .deepface_compare import distance, embedded, given, threshold_for
+from .deepface_folder import find
+from .deepface_gallery import register, search
+from .deepface_tables import RANGES, MetricName, find_confidence
 
 __all__ = ["DeepFace", "analyze", "extract_faces", "find", "register", "represent", "search", "verify"]
 
@@ -31,7 +32,6 @@ NO_PROBABILITY = (
     "'confidence' is deepface's formula, and no probability: it jumps by up to 30 points at the threshold, saturates at 100, and was fitted on 25 pictures "
     "of nine people with deepface's own alignment; do not average or test it; use 'distance', or faceworks.verify, whose figures name their evaluation"
 )
-NO_AREA: dict[str, Any] = {"x": None, "y": None, "w": None, "h": None, "left_eye": None, "right_eye": None}
 
 
 def verify(
@@ -69,85 +69,28 @@ def verify(
     start = time.perf_counter()
     faces.check_options(expand_percentage, normalization, anti_spoofing)
     card = faces.model_card(model_name)
-    limit = _threshold(card, model_name, distance_metric, threshold)
+    limit = threshold_for(card, model_name, distance_metric, threshold)
     sides = [
-        _given(source, card, model_name, position)
+        given(source, card, model_name, position)
         if isinstance(source, list)
-        else _embedded(source, model_name, detector_backend, enforce_detection, align, expand_percentage)
+        else embedded(source, model_name, detector_backend, enforce_detection, align, expand_percentage)
         for position, source in enumerate((img1_path, img2_path), start=1)
     ]
-    pairs = [(_distance(x, y, distance_metric), one, two) for x, one in sides[0] for y, two in sides[1]]
-    distance, first, second = min(pairs, key=lambda pair: pair[0])
+    pairs = [(distance(x, y, distance_metric), one, two) for x, one in sides[0] for y, two in sides[1]]
+    nearest, first, second = min(pairs, key=lambda pair: pair[0])
     warn_once(NO_PROBABILITY)
-    verified = similarity.accepts(distance, limit)
+    verified = similarity.accepts(nearest, limit)
     return {
         "verified": verified,
-        "distance": distance,
+        "distance": nearest,
         "threshold": limit,
-        "confidence": find_confidence(distance, model_name, verified, distance_metric),
+        "confidence": find_confidence(nearest, model_name, verified, distance_metric),
         "model": model_name,
         "detector_backend": detector_backend,
         "similarity_metric": distance_metric,
         "facial_areas": {"img1": first, "img2": second},
         "time": round(time.perf_counter() - start, 2),
     }
-
-
-def _threshold(card: Card, model_name: str, metric: MetricName, given: float | str | None) -> float:
-    """The number in force: given, deepface's, or the card's; deepface's with a warning where the card has none."""
-    if given == "deepface":
-        return find_threshold(model_name, metric)
-    if isinstance(given, str):
-        raise ConfigError(f"threshold is a number, None (faceworks' own) or 'deepface' (its table), got {given!r}")
-    if given is not None:
-        return given
-    if not isinstance(metric, str):
-        raise InputError("a distance_metric that is a function needs a threshold: give threshold= a number")
-    if metric not in similarity.METRICS:
-        raise InputError(f"unknown distance_metric {metric!r}; known: {', '.join(similarity.METRICS)}, or a function")
-    known: Metric = metric
-    try:
-        return round(resolve_threshold(card, known).threshold, 6)
-    except ConfigError:
-        if model_name not in THRESHOLDS:
-            raise
-        others = ", ".join(repr(item.metric) for item in card.threshold) or "none"
-        value = find_threshold(model_name, metric)
-        warn_once(
-            f"faceworks has no {metric} threshold for {model_name}: deepface's {value:g} decides, which was tuned on its own alignment; "
-            f"give threshold= a number, or a distance_metric that faceworks has one for ({others})"
-        )
-        return value
-
-
-def _distance(x: NDArray[np.float64], y: NDArray[np.float64], metric: MetricName) -> float:
-    """Six decimals, as deepface rounds; a function's answer is left as it is."""
-    if not isinstance(metric, str):
-        return float(metric(x, y))
-    known: Metric = metric  # type: ignore[assignment]  # checked by similarity.distance
-    return round(similarity.distance(x, y, known), 6)
-
-
-def _given(numbers: list[Any], card: Card, model_name: str, position: int) -> list[tuple[NDArray[np.float64], dict[str, Any]]]:
-    """An embedding handed in as a list."""
-    if not all(isinstance(item, (float, int)) for item in numbers):
-        raise InputError(f"img{position}_path is a list, so it is an embedding, but not all its items are numbers")
-    wanted = next((item.dim for item in card.output if item.kind == "embedding"), 0)
-    if len(numbers) != wanted:
-        raise InputError(f"embeddings of {model_name} have {wanted} numbers, img{position}_path has {len(numbers)}")
-    return [(np.array(numbers, np.float64), dict(NO_AREA))]
-
-
-def _embedded(
-    source: Any, model_name: str, detector_backend: str, enforce_detection: bool, align: bool, expand_percentage: int
-) -> list[tuple[NDArray[np.float64], dict[str, Any]]]:
-    """Vector and facial area of each face of a picture."""
-    pipeline = faces.open_pipeline(model_name)
-    picture = faces.read(source)
-    found = faces.faces_of(picture, faces.name_of(source), detector_backend, enforce_detection)
-    crops = [faces.crop_for(pipeline, picture, face, align, expand_percentage) for face in found]
-    areas = [faces.area(face, picture.shape[:2], expand_percentage, detector_backend) for face in found]
-    return list(zip(faces.embed(pipeline, crops, model_name), areas, strict=True))
 
 
 def represent(
@@ -244,22 +187,20 @@ def extract_faces(
     return answer
 
 
+_HERE = ("verify", "represent", "extract_faces", "find", "register", "search", "analyze")
+
+
 def _absent(name: str, instead: str) -> Callable[..., NoReturn]:
     def refuse(*args: Any, **kwargs: Any) -> NoReturn:
-        raise ConfigError(f"deepface's {name} is not in faceworks.compat.deepface; here are verify, represent and extract_faces; {instead}")
+        raise ConfigError(f"deepface's {name} is not in faceworks.compat.deepface; here are {', '.join(_HERE)}; {instead}")
 
     refuse.__name__ = name
     refuse.__doc__ = f"Not here: raises ConfigError ({instead})."
     return refuse
 
 
-_GALLERY = "it comes with faceworks' gallery, until then compare the vectors of represent"
-find = _absent("find", _GALLERY)
-register = _absent("register", _GALLERY)
-search = _absent("search", _GALLERY)
 identify = _absent("identify", "compare a stored vector with verify: a list of numbers is taken for an embedding")
-build_index = _absent("build_index", _GALLERY)
-analyze = _absent("analyze", "it comes with faceworks' attributes")
+build_index = _absent("build_index", "galleries keep their index themselves; faceworks.open_gallery(…).build_index() makes one at once")
 stream = _absent("stream", "read the frames yourself and pass them as BGR arrays")
 build_model = _absent("build_model", "models open by themselves; faceworks.get_pipeline gives them to hold")
 detectFace = _absent("detectFace", "use extract_faces")  # noqa: N816 - deepface's name

@@ -31,7 +31,7 @@ class Converter(NamedTuple):
 CONVERTERS = {
     "caffe": Converter("faceworks.convert.caffe:caffe", 1),
     "dlib_mmod": Converter("faceworks.convert.dlib:mmod", 1),
-    "dlib_resnet": Converter("faceworks.convert.dlib:resnet", 1),
+    "dlib_resnet": Converter("faceworks.convert.dlib:resnet", 2),
     "dlib_shape": Converter("faceworks.convert.dlib_shape:shape_predictor", 1, ".npz"),
     "fold": Converter("faceworks.convert.fold:fold", 2),
     "keras_h5": Converter("faceworks.convert.keras_h5:keras_h5", 1),

@@ -46,7 +46,8 @@ class _Builder:
         self.nodes.append(helper.make_node(kind, inputs, [name], **attributes))
         return name
 
-    def _window(self, layer: Layer) -> tuple[dict[str, list[int]], tuple[int, int]]:
+    def window(self, layer: Layer) -> tuple[dict[str, list[int]], tuple[int, int]]:
+        """Attributes of a layer's windows, and the size (rows, columns) that they leave of the tensor."""
         n = layer.numbers
         attributes = {
             "kernel_shape": [n["rows"], n["columns"]],
@@ -68,7 +69,7 @@ class _Builder:
             if gamma.size != len(filters):
                 raise ConversionError(f"a scale of {gamma.size} channels follows a convolution of {len(filters)}")
             filters, biases = filters * gamma[:, None, None, None], biases * gamma + beta
-        attributes, self.size = self._window(layer)
+        attributes, self.size = self.window(layer)
         self.at = self.node("Conv", [self.at, self.constant(filters), self.constant(biases)], **attributes)
         self.channels = len(filters)
 
@@ -78,14 +79,34 @@ class _Builder:
             self.at, self.size = self.node("GlobalAveragePool", [self.at]), (1, 1)
             return
         kind = "MaxPool" if layer.kind == "max_pool" else "AveragePool"
-        attributes, self.size = self._window(layer)
+        attributes, self.size = self.window(layer)
         self.at = self.node(kind, [self.at], **attributes)
 
+    def skip(self, pool: Layer | None, channels: int, size: tuple[int, int]) -> None:
+        """What stands beside a block's convolutions: the tensor, averaged by `pool` if there is one, and extended by zeros to `channels` and `size`.
+
+        Pooling and new channels are one convolution (1 / area on the diagonal): onnxruntime keeps its blocked layout through it and adds in place,
+        where a Pad would send this and every later block back to the plain layout.
+        """
+        if pool is not None and self.channels < channels and not pool.numbers["pad_y"] and not pool.numbers["pad_x"]:
+            attributes, self.size = self.window(pool)
+            rows, columns = attributes["kernel_shape"]
+            diagonal = np.eye(channels, self.channels, dtype=np.float32)[:, :, None, None] / np.float32(rows * columns)
+            self.at = self.node("Conv", [self.at, self.constant(np.tile(diagonal, (1, 1, rows, columns)))], **attributes)
+            self.channels = channels
+        elif pool is not None:
+            self.pool(pool)
+        self.widen(channels, size)
+
     def widen(self, channels: int, size: tuple[int, int]) -> None:
-        """Extend channels, rows and columns by zeros at their ends."""
-        grow = [0, channels - self.channels, size[0] - self.size[0], size[1] - self.size[1]]
-        if any(grow):
-            self.at = self.node("Pad", [self.at, self.constant(np.array([0, 0, 0, 0, *grow], np.int64))], mode="constant")
+        """Extend channels, rows and columns by zeros at their ends, as a convolution with 1x1 windows (see `skip`)."""
+        growth = size[0] - self.size[0], size[1] - self.size[1]
+        if channels == self.channels and not any(growth):
+            return
+        alone = channels == self.channels
+        weights = np.ones((channels, 1, 1, 1), np.float32) if alone else np.eye(channels, self.channels, dtype=np.float32)[:, :, None, None]
+        inputs = [self.at, self.constant(weights)]
+        self.at = self.node("Conv", inputs, kernel_shape=[1, 1], pads=[0, 0, *growth], group=channels if alone else 1)
         self.channels, self.size = channels, size
 
     def model(self, inputs: list[Any], output: tuple[str, list[Any]], name: str) -> bytes:
@@ -110,11 +131,10 @@ def _block(build: _Builder, layers: list[Layer]) -> None:
     build.convolve(layers[convolutions[1]], layers[convolutions[1] + 1])
     branch = build.at, build.channels, build.size
     build.at, build.channels, build.size = start
-    if pools:
-        build.pool(pools[0])
+    pooled = build.window(pools[0])[1] if pools else build.size
     channels = max(build.channels, branch[1])
-    size = max(build.size[0], branch[2][0]), max(build.size[1], branch[2][1])
-    build.widen(channels, size)
+    size = max(pooled[0], branch[2][0]), max(pooled[1], branch[2][1])
+    build.skip(pools[0] if pools else None, channels, size)
     skip = build.at
     build.at, build.channels, build.size = branch
     build.widen(channels, size)

@@ -39,6 +39,7 @@ from .rates import cllr, d_prime, det, min_cllr, rates_at, transaction, val_at_f
 from .report import Report
 from .run import evaluate_pairs
 from .score_files import evaluate_attributes, evaluate_pad, evaluate_scores, evaluate_val, read_columns
+from .score_fusion import FusedReport, ScoreFusion, fuse_reports, fuse_scores, logistic_weights, sigma_weights
 from .summary import Summary, summarize
 from .tasks import Degraded, FixedCrop
 
@@ -47,12 +48,14 @@ __all__ = [
     "Degraded",
     "FixedCrop",
     "FoldResult",
+    "FusedReport",
     "McNemar",
     "OperatingPoint",
     "Pair",
     "PairList",
     "Report",
     "Roc",
+    "ScoreFusion",
     "Summary",
     "accuracy_at",
     "auc",
@@ -76,10 +79,13 @@ __all__ = [
     "evaluate_val",
     "fit_calibration",
     "fnmr_at_fmr",
+    "fuse_reports",
+    "fuse_scores",
     "group_rates",
     "identification_auc",
     "identification_table",
     "k_fold",
+    "logistic_weights",
     "mcnemar",
     "min_cllr",
     "mine_hard",
@@ -105,6 +111,7 @@ __all__ = [
     "require_support",
     "roc",
     "rule_of_three",
+    "sigma_weights",
     "summarize",
     "tar_at_fmr",
     "tpir_at_fpir",

@@ -18,7 +18,7 @@ from .metrics import McNemar
 from .score_files import read_columns
 from .summary import RATES, replicates_for
 
-__all__ = ["Difference", "PairedComparison", "compare_reports"]
+__all__ = ["Difference", "PairScores", "PairedComparison", "compare_reports", "read_scores"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,16 +53,38 @@ class PairedComparison:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Scores:
+class PairScores:
+    """A system's scores of N pairs, as `scores.csv` of a report holds them; fold 0 (development) is left out.
+
+    Attributes:
+        name: folder and models. keys: the pictures of each pair, by folder and file name. scores: (N,) float64, NaN where a face was missed.
+        labels: (N,) True for the same person. correct: (N,) bool. people: names of both sides. folds: (N,) int64; 0 where the file has no folds.
+    """
+
     name: str
     keys: list[tuple[str, str]]
     scores: NDArray[np.float64]
     labels: NDArray[np.bool_]
     correct: NDArray[np.bool_]
     people: list[tuple[str, str]]
+    folds: NDArray[np.int64]
+
+    def check_same_pairs(self, other: PairScores) -> None:
+        """Raises InputError unless the other one holds the same pairs in the same order."""
+        if self.keys != other.keys or (self.labels != other.labels).any():
+            place = next((k for k, (x, y) in enumerate(zip(self.keys, other.keys, strict=False)) if x != y), min(len(self.keys), len(other.keys)))
+            raise InputError(
+                f"{self.name} and {other.name} do not hold the same pairs in the same order "
+                f"({len(self.keys)} and {len(other.keys)}; first at {place + 1})"
+            )
 
 
-def _read(folder: str | Path) -> _Scores:
+def read_scores(folder: str | Path) -> PairScores:
+    """Read the `scores.csv` of a report's folder, or such a file.
+
+    Raises:
+        ManifestError: it is none.
+    """
     path = Path(folder)
     path = path / "scores.csv" if path.is_dir() else path
     rows = [row for row in read_columns(path, ["score", "label", "correct", "first", "second", "person_a", "person_b"]) if row.get("fold") != "0"]
@@ -74,13 +96,14 @@ def _read(folder: str | Path) -> _Scores:
             name = f"{name} ({', '.join(item['name'] for item in models.values())})"
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ManifestError(f"{report}: is no report of an evaluation: {error}") from error
-    return _Scores(
+    return PairScores(
         name,
         [("/".join(Path(row["first"]).parts[-2:]), "/".join(Path(row["second"]).parts[-2:])) for row in rows],
         np.array([float(row["score"]) if row["score"] else math.nan for row in rows]),
         np.array([row["label"] == "1" for row in rows]),
         np.array([row["correct"] == "1" for row in rows]),
         [(row["person_a"], row["person_b"]) for row in rows],
+        np.array([int(row["fold"]) if row.get("fold", "").isdecimal() else 0 for row in rows]),
     )
 
 
@@ -95,7 +118,7 @@ def compare_reports(folders: Sequence[str | Path], seed: int = bootstrap.SEED) -
     """
     if len(folders) < 2:
         raise InputError(f"at least two reports are compared, got {len(folders)}")
-    first, *others = (_read(folder) for folder in folders)
+    first, *others = (read_scores(folder) for folder in folders)
     found = [_compare(first, other, seed) for other in others]
     order = sorted(range(len(found)), key=lambda k: found[k].mcnemar.p_value)
     corrected, largest = [0.0] * len(found), 0.0
@@ -108,12 +131,8 @@ def compare_reports(folders: Sequence[str | Path], seed: int = bootstrap.SEED) -
     ]
 
 
-def _compare(a: _Scores, b: _Scores, seed: int) -> PairedComparison:
-    if a.keys != b.keys or (a.labels != b.labels).any():
-        place = next((k for k, (x, y) in enumerate(zip(a.keys, b.keys, strict=False)) if x != y), min(len(a.keys), len(b.keys)))
-        raise InputError(
-            f"{a.name} and {b.name} do not hold the same pairs in the same order ({len(a.keys)} and {len(b.keys)}; first at {place + 1})"
-        )
+def _compare(a: PairScores, b: PairScores, seed: int) -> PairedComparison:
+    a.check_same_pairs(b)
     pairs = bootstrap.index_people(a.people)
     weights = bootstrap.vertex_weights(max(int(pairs.max()) + 1, 2), replicates_for(len(a.keys)), seed)
     gap = a.correct.astype(np.float64) - b.correct

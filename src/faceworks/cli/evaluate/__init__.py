@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import experiments, files, pairs, people  # noqa: F401 - they add their commands to the group
+from . import experiments, files, fusion, pairs, people  # noqa: F401 - they add their commands to the group
 from .group import evaluate
 
 __all__ = ["evaluate"]
