@@ -160,3 +160,126 @@ def report(folder: Path, ratings: tuple[Path, ...], withdrawn: tuple[str, ...], 
     from ..study import report as write
 
     return _say(write(folder, ratings, withdrawn, language), folder, as_json, quiet)
+
+
+@study.command(short_help="Make the page on which people rate.")
+@click.argument("manifest", type=FILE)
+@click.option("--out", default="rating.html", show_default=True, metavar="FILE", type=FILE, help="The page; it works without any network.")
+@click.option("--config", "config_path", metavar="FILE", type=FILE, help="Default: study.toml beside the manifest.")
+@click.option(
+    "--per-rater", type=click.IntRange(min=0), metavar="N", help="Pictures for one rater, in balanced blocks; 0 = all. Default: as study.toml says."
+)
+@click.option("--raters", type=click.IntRange(min=1), metavar="N", help="Blocks that are made. Code R7 takes the seventh.")
+@common
+def rate(manifest: Path, out: Path, config_path: Path | None, per_rater: int | None, raters: int | None, as_json: bool, quiet: bool) -> int:
+    """Write one HTML page with pictures, questions and orders inside: Korean and English, by keyboard or touch, resumes after a reload, exports CSV and JSON."""
+    from ..evaluate.provenance import write_whole
+    from ..study.rating_page import rating_page
+
+    text, data = rating_page(*_beside(manifest, config_path), per_rater, raters)
+    write_whole(out, text)
+    facts = {
+        "page": str(out),
+        "bytes": len(text.encode()),
+        "pictures": len(data["items"]),
+        "blocks": len(data["blocks"]),
+        "trials": len(data["blocks"][0]),
+    }
+    if as_json:
+        print_json(facts)
+    elif quiet:
+        click.echo(out)
+    else:
+        print_facts([(key, str(value)) for key, value in facts.items()], "rating page")
+        note(f"give each rater a code (R1, R2, …) and the page; then: faceworks study report DIR --ratings FILE… ({len(data['blocks'])} blocks)")
+    return 0
+
+
+def _beside(manifest: Path, config_path: Path | None) -> tuple[Any, Any]:
+    """Configuration and manifest."""
+    from ..study import config
+    from ..study import manifest as manifests
+
+    chosen = config.load(config_path or manifest.parent / config.FILE)
+    return chosen, manifests.read(manifest, chosen.aliases)
+
+
+def _write_ratings(found: Any, out: Path, as_json: bool, quiet: bool) -> int:
+    from ..study.ratings import COLUMNS, to_rows
+    from ..study.tables import write_csv
+
+    write_csv(out, to_rows(found), COLUMNS)
+    facts = {"out": str(out), "answers": len(found), "raters": len({item.rater for item in found}), "pictures": len({item.picture for item in found})}
+    if as_json:
+        print_json(facts)
+    elif quiet:
+        click.echo(out)
+    else:
+        print_facts([(key, str(value)) for key, value in facts.items()], "ratings")
+        note(f"next: faceworks study report DIR --ratings {out}")
+    return 0
+
+
+_config_option = click.option("--config", "config_path", metavar="FILE", type=FILE, help="Default: study.toml beside the manifest.")
+_out_option = click.option("--out", required=True, metavar="FILE", type=FILE, help="Where the result goes.")
+
+
+@study.group(short_help="Ratings from other programs.")
+@debug
+def ratings() -> None:
+    """Ratings from other programs."""
+
+
+@ratings.command(name="import", short_help="Qualtrics, Google Forms, jsPsych, any CSV.")
+@click.argument("file", type=FILE)
+@click.argument("manifest", type=FILE)
+@click.option("--map", "map_path", required=True, metavar="map.toml", type=FILE, help="What the file's columns are.")
+@_out_option
+@_config_option
+@common
+def import_(file: Path, manifest: Path, map_path: Path, out: Path, config_path: Path | None, as_json: bool, quiet: bool) -> int:
+    """Read the ratings in FILE, which another program wrote, as the map says, check them against MANIFEST, and write the long form."""
+    from ..study.ratings_import import import_file, read_map
+
+    chosen, listed = _beside(manifest, config_path)
+    names = [item.name for item in listed.pictures if item.role != "reference"]
+    return _write_ratings(import_file(file, read_map(map_path), names, chosen.ratings, chosen.aliases), out, as_json, quiet)
+
+
+@study.group(name="ai-rate", short_help="Ratings by an outside vision-language model.")
+@debug
+def ai_rate() -> None:
+    """Ratings by an outside vision-language model: tasks out, answers in. faceworks sends nothing to anybody."""
+
+
+@ai_rate.command(short_help="Write the tasks as JSONL.")
+@click.argument("manifest", type=FILE)
+@_out_option
+@_config_option
+@common
+def export(manifest: Path, out: Path, config_path: Path | None, as_json: bool, quiet: bool) -> int:
+    """Write a line for each edit: the picture's hash, a fixed prompt in Korean and English, and the JSON schema of the answer."""
+    from ..evaluate.provenance import write_whole
+    from ..study import ai_rate as rating
+
+    text = rating.export(*_beside(manifest, config_path))
+    write_whole(out, text)
+    lines = text.count("\n")
+    if as_json:
+        print_json({"out": str(out), "tasks": lines, "prompt_version": rating.PROMPT_VERSION})
+    else:
+        click.echo(out if quiet else f"{lines} tasks in {out}")
+    return 0
+
+
+@ai_rate.command(name="import", short_help="Check and read the answers.")
+@click.argument("file", type=FILE)
+@click.argument("manifest", type=FILE)
+@_out_option
+@_config_option
+@common
+def import_answers(file: Path, manifest: Path, out: Path, config_path: Path | None, as_json: bool, quiet: bool) -> int:
+    """Check the answers in FILE (JSONL: picture_sha256, model, date, answer) against MANIFEST and write them as ratings of the source "ai"."""
+    from ..study import ai_rate as rating
+
+    return _write_ratings(rating.read_answers(file, *_beside(manifest, config_path)), out, as_json, quiet)
