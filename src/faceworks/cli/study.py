@@ -283,3 +283,27 @@ def import_answers(file: Path, manifest: Path, out: Path, config_path: Path | No
     from ..study import ai_rate as rating
 
     return _write_ratings(rating.read_answers(file, *_beside(manifest, config_path)), out, as_json, quiet)
+
+
+@study.command(short_help="A whole study whose conclusions are known beforehand.")
+@click.option("--out", default="study-demo", show_default=True, metavar="DIR", type=FOLDER, help="Where the material and the report go.")
+@click.option(
+    "--executor", type=click.Choice(["serial", "threads", "processes"]), default="serial", show_default=True, help="How pictures are measured."
+)
+@common
+def demo(out: Path, executor: str, as_json: bool, quiet: bool) -> int:
+    """Edit sample portraits by our own deterministic warps, add controls (identity swap, no change, re-encoding), run the whole study, and compare its
+    conclusions with what is known. Exit code 2 if one of them is not as it must be.
+    """
+    from ..study.demo import run_demo, verdicts
+
+    document = run_demo(out, executor, not quiet)
+    found = verdicts(document)
+    if as_json:
+        print_json({"out": str(out), "conclusions": [{"what": what, "held": held, "figures": text} for what, held, text in found]})
+    elif quiet:
+        click.echo(out / "report.html")
+    else:
+        print_table(("what must come out", "held", "figures"), [(what, "yes" if held else "NO", text) for what, held, text in found], "study demo")
+        note(f"wrote {out / 'report.html'}; the material and its credits lie in {out / 'study'}")
+    return 0 if all(held for _, held, _ in found) else 2

@@ -10,6 +10,7 @@ from ..errors import InputError
 from . import affect, expression, identity_summary, inference, locality
 from .check import labels_of
 from .config import StudyConfig
+from .identity import rate_key
 from .naming import EMOTIONS
 from .ratings import OTHER, Ratings, reliability
 
@@ -24,6 +25,8 @@ def results(
     config: StudyConfig, faces: Sequence[Row], pairs: Sequence[Row], local: Sequence[Row], about: Mapping[str, Any], ratings: Ratings
 ) -> dict[str, Any]:
     """Everything that the report says, by section."""
+    everything = (faces, pairs, local)
+    faces, pairs, local = ([row for row in rows if not row["control"]] for rows in everything)
     found: dict[str, Any] = {
         "sample": sample(faces),
         "identity": identity_summary.summarize(config, pairs),
@@ -41,7 +44,25 @@ def results(
         },
         "inference": inference.infer(config, faces, pairs, ratings),
     }  # fmt: skip
+    found["controls"] = controls(config, *everything)
     return found | {"warnings": warnings(config, found, about)}
+
+
+def controls(config: StudyConfig, faces: Sequence[Row], pairs: Sequence[Row], local: Sequence[Row]) -> list[dict[str, Any]]:
+    """One row for each kind of control: pairs verified at the first rate, edits in the lazy corner, verdicts of locality."""
+    key = f"verified_cosine_{rate_key(config.fmrs[0])}"
+    kinds = sorted({row["control"] for row in faces if row["control"]})
+    corner = {point["picture"]: point["quadrant"] for point in expression.lazy(config, faces, pairs)["points"]} if kinds else {}
+    table = []
+    for kind in kinds:
+        edits = [row["picture"] for row in faces if row["control"] == kind and row["role"] == "edit"]
+        some = [row for row in pairs if row["control"] == kind]
+        verdicts = [row["verdict"] for row in local if row["control"] == kind]
+        table.append({
+            "control": kind, "edits": len(edits), "pairs": len(some), "verified": sum(row[key] is True for row in some),
+            "lazy": sum(corner.get(name) == "lazy" for name in edits), **{name: verdicts.count(name) for name in ("local", "global", "unregistered")},
+        })  # fmt: skip
+    return table
 
 
 def _has_ai(ratings: Ratings) -> bool:

@@ -61,7 +61,7 @@ def face_rows(config: StudyConfig, manifest: Manifest, records: Mapping[str, Rec
 def _row(config: StudyConfig, item: Picture, record: Record, source: Record | None) -> dict[str, Any]:
     row: dict[str, Any] = {
         "identity": item.identity, "picture": item.name, "role": item.role, "condition": item.condition, "replicate": item.replicate,
-        "generator": item.generator, "prompt": item.prompt, "seed": item.seed, "sha256": item.digest,
+        "generator": item.generator, "prompt": item.prompt, "seed": item.seed, "control": item.control, "sha256": item.digest,
         "status": "unreadable" if record.error else "ok" if record.found else "no face", "faces": record.faces,
         "height": record.size[0], "width": record.size[1], "face_width": record.box[2] - record.box[0] if record.box else None,
         "score": record.score if record.found else None, "quality": record.quality,

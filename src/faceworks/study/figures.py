@@ -105,13 +105,14 @@ def _new(width: float, height: float, columns: int = 1) -> tuple[Any, Any]:
 
 
 def _z(document: Mapping[str, Any], config: StudyConfig) -> Iterator[Figure]:
-    rows = [row for row in document["pairs"] if row["z"] is not None]
+    rows = [row for row in document["pairs"] if row["z"] is not None and not row["control"]]
     conditions = [label for label in EMOTIONS if any(row["condition"] == label for row in rows)]
     if not rows:
         return
     figure, (axis,) = _new(max(4.2, 1.3 * len(conditions) + 1.8), 3.2)
     names = [name for name in config.embedders if any(row["embedder"] == name for row in rows)]
     random = np.random.default_rng(config.seed)
+    named: set[str] = set()
     for k, name in enumerate(names):
         color = SERIES[k % len(SERIES)]
         place = (k - (len(names) - 1) / 2) * 0.8 / max(1, len(names))
@@ -124,7 +125,8 @@ def _z(document: Mapping[str, Any], config: StudyConfig) -> Iterator[Figure]:
                 low, high = entry["z"]["low"], entry["z"]["high"]
                 spread = None if low is None else [[entry["z"]["mean"] - low], [high - entry["z"]["mean"]]]
                 axis.errorbar([x + place], [entry["z"]["mean"]], yerr=spread, fmt="s", ms=4.5, color=color, capsize=3, lw=1.2, mec="white", mew=0.6,
-                              label=name if x == 0 else None)  # fmt: skip
+                              label=None if name in named else name)  # fmt: skip
+                named.add(name)
     axis.axhline(0, color="#8a8f98", lw=0.8, ls=":")
     axis.set_xticks(range(len(conditions)), [display(label, config.language) for label in conditions])
     axis.set_ylabel(_say(config, "z by emotion"))
@@ -255,7 +257,7 @@ def _lazy(document: Mapping[str, Any], config: StudyConfig) -> Iterator[Figure]:
 
 def _locality(document: Mapping[str, Any], config: StudyConfig) -> Iterator[Figure]:
     outside = {row["edit"]: row["delta_e_outside"] for row in document["locality"] if row["delta_e_outside"] is not None}
-    rows = [row for row in document["pairs"] if row["edit"] in outside and row["z"] is not None]
+    rows = [row for row in document["pairs"] if row["edit"] in outside and row["z"] is not None and not row["control"]]
     if len(outside) < 4 or not rows:
         return
     figure, (axis,) = _new(4.2, 3.0)

@@ -114,7 +114,7 @@ def _groups(faces: Sequence[Face], embedder: str) -> dict[str, list[tuple[str, F
     """Condition -> vectors of it. Sources are a condition of their own, so that a no-op edit is not compared with another's source."""
     groups: dict[str, list[tuple[str, Floats]]] = defaultdict(list)
     for item, record in faces:
-        if record.found and item.role != "reference":
+        if record.found and item.role != "reference" and not item.control:
             groups["source" if item.role == "source" else item.condition].append((item.identity, record.vectors[embedder]))
     return dict(groups)
 
@@ -138,7 +138,7 @@ def _row(
     status = (record.error and "unreadable") or ("no face in edit" if not record.found else "no face in source" if not source.vectors else "ok")
     row: dict[str, Any] = {
         "identity": item.identity, "condition": item.condition, "replicate": item.replicate, "generator": item.generator, "edit": item.name,
-        "source": source.name, "embedder": embedder, "status": status, "baseline": item.condition == "neutral",
+        "source": source.name, "embedder": embedder, "status": status, "control": item.control, "baseline": item.condition == "neutral",
     }  # fmt: skip
     names = ["similarity", *(f"distance_{m}" for m in config.metrics), "z", "z_real", "rank", "probability", "fmr", "fmr_upper"]
     row |= dict.fromkeys(names)

@@ -114,7 +114,9 @@ def separation(pairs: Sequence[Row], impostors: Mapping[str, Impostors]) -> dict
     """d′, AUC, EER and a ROC of at most 400 points by embedder: edits with their source (the no-op baseline left out) against the set's impostors."""
     found: dict[str, Any] = {}
     for embedder, other in impostors.items():
-        genuine = [row["similarity"] for row in pairs if row["embedder"] == embedder and row["status"] == "ok" and not row["baseline"]]
+        genuine = [
+            row["similarity"] for row in pairs if row["embedder"] == embedder and row["status"] == "ok" and not row["baseline"] and not row["control"]
+        ]
         if len(genuine) < 2 or other.n < 2:
             found[embedder] = None
             continue

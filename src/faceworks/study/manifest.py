@@ -16,7 +16,7 @@ from .naming import EMOTIONS, ORIGINAL, canonical, nfc
 __all__ = ["COLUMNS", "FILE", "Manifest", "Picture", "read", "write"]
 
 FILE = "manifest.csv"
-COLUMNS = ("identity", "picture", "role", "condition", "replicate", "generator", "prompt", "seed")
+COLUMNS = ("identity", "picture", "role", "condition", "replicate", "generator", "prompt", "seed", "control")
 """Known columns; all others are free and are carried through to `tables/faces.csv`."""
 ROLES = ("source", "edit", "reference")
 
@@ -30,6 +30,7 @@ class Picture:
         path: the file; `name` is how the manifest writes it.
         role: "source" (before editing), "edit", or "reference" (a real person, to know what real changes of expression do).
         condition: emotion shown or aimed at, of `EMOTIONS`.
+        control: what was done to it on purpose ("identity swap"); such pictures are measured, get a table of their own, and enter no other figure.
         digest: SHA-256 of the file.
         free: further columns.
         line: in the file, from 1.
@@ -44,6 +45,7 @@ class Picture:
     generator: str = ""
     prompt: str = ""
     seed: str = ""
+    control: str = ""
     digest: str = ""
     free: Mapping[str, str] | None = None
     line: int = 0
@@ -74,12 +76,12 @@ class Manifest:
     @property
     def has_baseline(self) -> bool:
         """Whether there are edits whose target is neutral: the no-op baseline."""
-        return any(item.condition == "neutral" for item in self.of_role("edit"))
+        return any(item.condition == "neutral" and not item.control for item in self.of_role("edit"))
 
     @property
     def digest(self) -> str:
         """Hash over what the pictures are and what is said of them, not of where they lie."""
-        lines = [(i.identity, i.role, i.condition, i.replicate, i.generator, i.digest) for i in self.pictures]
+        lines = [(i.identity, i.role, i.condition, i.replicate, i.generator, i.control, i.digest) for i in self.pictures]
         return hashlib.sha256(repr(lines).encode()).hexdigest()[:16]
 
 
@@ -167,9 +169,9 @@ def _check(found: list[Picture], path: Path) -> None:
             raise ManifestError(
                 f"the identity {item.identity!r} has no source: one line with role source and condition neutral is needed", item.line, "identity"
             )
-    places = Counter((i.identity, i.role, i.condition, i.replicate, i.generator) for i in found)
+    places = Counter((i.identity, i.role, i.condition, i.replicate, i.generator, i.control) for i in found)
     for item in found:
-        if item.role == "edit" and places[item.identity, item.role, item.condition, item.replicate, item.generator] > 1:
+        if item.role == "edit" and places[item.identity, item.role, item.condition, item.replicate, item.generator, item.control] > 1:
             raise ManifestError(
                 f"{item.identity!r} has {item.condition} more than once with the replicate {item.replicate!r}: number them in the column replicate",
                 item.line, "replicate",

@@ -48,7 +48,7 @@ def rating_page(
 def page_data(config: StudyConfig, manifest: Manifest, per_rater: int | None = None, raters: int | None = None) -> dict[str, Any]:
     """Everything but the pixels: items, blocks (practice, ratings, attention checks), questions, labels. The same seed gives the same page."""
     scales = config.ratings
-    edits = manifest.of_role("edit")
+    edits = [item for item in manifest.of_role("edit") if not item.control]
     sources = {item.identity: item for item in reversed(manifest.of_role("source"))}
     owner = {item.name: item.identity for item in edits}
     per = scales.per_rater if per_rater is None else per_rater

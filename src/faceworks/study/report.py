@@ -126,6 +126,7 @@ def contact_rows(document: Mapping[str, Any], config: StudyConfig, out: Path) ->
             "condition": face["condition"], "image": _image(out / "thumbs" / f"{row['thumb']}.jpg") if row else "", "z": z, "said": said,
             "hit": bool(said) and said.count(face["condition"]) * 2 > len(said), "kept": sum(votes.get(face["picture"], [])), "of": len(votes.get(face["picture"], [])),
             "quadrant": quadrants.get(face["picture"], ""), "verdict": row["verdict"] if row else "", "status": face["status"], "picture": face["picture"],
+            "control": face["control"],
         })  # fmt: skip
     return sorted(found.values(), key=lambda entry: (entry["worst"], entry["identity"]))
 

@@ -12,29 +12,25 @@ from typing import Any, Literal
 
 import numpy as np
 
-from .. import batch, image
 from ..cards.schema import build
-from ..errors import ConfigError, InputError
+from ..errors import ConfigError
 from ..evaluate.provenance import software, write_whole
-from ..types import ImageArray
 from . import config as configuration
 from . import manifest as manifests
 from .analysis import require_edits, results
-from .check import ModelState, refuse_blind, require_packages, usable
+from .check import refuse_blind, require_packages, usable
 from .config import StudyConfig
 from .faces import face_rows
 from .identity import compare
 from .identity_summary import separation
-from .locality import compare_pictures, heat_map
-from .manifest import Manifest
-from .measure import Record, measure_all
+from .locality_run import measure_locality
+from .measure import measure_all
 from .ratings import Ratings, exclude, load_files, scaled, to_rows
 from .tables import codebook, summary_rows, write_csv
 
 __all__ = ["SCHEMA", "plain", "report", "run"]
 
 SCHEMA = 1
-THUMB, HEAT = 128, 260
 
 
 def plain(value: Any) -> Any:
@@ -91,7 +87,7 @@ def run(
     require_edits(faces)
     identity = compare(config, manifest, by_name)
     started = time.perf_counter()
-    local = _locality(manifest, by_name, out, executor, workers, progress)
+    local = measure_locality(manifest, by_name, out, executor, workers, progress)
     seconds["locality"] = time.perf_counter() - started
     document = {
         "schema": SCHEMA, "config": dataclasses.asdict(config), "config_hash": config.digest, "manifest_hash": manifest.digest,
@@ -174,76 +170,3 @@ def _models(config: StudyConfig) -> list[dict[str, Any]]:
         found.append({"name": name, "task": task, "summary": card.summary, "paper": card.paper, "license": card.license.weights, "files": digests,
                       "faceworks": __version__})  # fmt: skip
     return found
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class _Compare:
-    """Task for `map_images`: pairs of (source path, edit path, both sets of points) in, locality rows and heat maps out."""
-
-    def __call__(self, jobs: Sequence[Any]) -> list[Any]:
-        answers = []
-        for source, edit, a, b in jobs:
-            one, two = image.load(source), image.load(edit)
-            found = compare_pictures(one, two, np.array(a), np.array(b))
-            picture = None if found.difference is None else _small(heat_map(one, found.difference), HEAT)
-            answers.append((found.row, picture, _small(_cut(two, np.array(b)), THUMB), _small(_cut(one, np.array(a)), THUMB)))
-        return answers
-
-
-def _as_is(job: Any) -> Any:
-    return job
-
-
-def _cut(picture: ImageArray, points: Any) -> ImageArray:
-    """The square about the face with some hair and neck."""
-    low, high = points.min(axis=0), points.max(axis=0)
-    center, half = (low + high) / 2 - [0, 0.12 * (high[1] - low[1])], 0.95 * float((high - low).max())
-    scale = THUMB / (2 * half)
-    return image.warp(
-        picture, np.array([[scale, 0, (half - center[0]) * scale], [0, scale, (half - center[1]) * scale]]), (THUMB, THUMB), border="replicate"
-    )
-
-
-def _small(picture: ImageArray, side: int) -> ImageArray:
-    scale = side / max(picture.shape[:2])
-    return picture if scale >= 1 else image.resize(picture, (max(1, round(picture.shape[0] * scale)), max(1, round(picture.shape[1] * scale))))
-
-
-def _locality(
-    manifest: Manifest,
-    records: Mapping[str, Record],
-    out: Path,
-    executor: Literal["serial", "threads", "processes"],
-    workers: int | None,
-    progress: bool,
-) -> list[dict[str, Any]]:
-    """One row for each edit with a face whose first source has one; thumbnails and heat maps go to `out`/thumbs."""
-    first = {item.identity: item for item in reversed(manifest.of_role("source")) if records[item.name].found}
-    edits = [item for item in manifest.of_role("edit") if records[item.name].found and item.identity in first]
-    jobs = []
-    for item in edits:
-        a, b = records[first[item.identity].name].points, records[item.name].points
-        assert a is not None
-        assert b is not None
-        jobs.append((str(first[item.identity].path), str(item.path), a.tolist(), b.tolist()))
-    folder = out / "thumbs"
-    folder.mkdir(exist_ok=True)
-    rows = []
-    for item, job in zip(edits, batch.map_images(_Compare(), jobs, executor, workers, 2, load=_as_is, progress=progress), strict=True):
-        source = first[item.identity]
-        head = {"identity": item.identity, "condition": item.condition, "replicate": item.replicate, "edit": item.name, "source": source.name}
-        if job.error is not None:
-            raise InputError(f"{item.name}: {job.error}") from job.error
-        row, heat, small, small_source = job.result
-        names = {"thumb": item.digest[:16], "source_thumb": source.digest[:16]}
-        image.save(folder / f"{names['thumb']}.jpg", small)
-        image.save(folder / f"{names['source_thumb']}.jpg", small_source)
-        if heat is not None:
-            image.save(folder / f"{names['thumb']}-heat.jpg", heat)
-        rows.append(head | row | names)
-    return rows
-
-
-def missing_text(states: Sequence[ModelState]) -> str:
-    """Names of skipped models for a sentence."""
-    return ", ".join(state.name for state in states)

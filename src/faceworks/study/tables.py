@@ -117,7 +117,8 @@ _WORDS = {
     "question": ("text", "emotion, intensity (0 to 100), valence, arousal, naturalness, identity, sureness"), "value": ("as the scale", "the answer"),
     "scaled": ("−1 to 1", "valence and arousal on the models' scale"), "order": ("count", "place in the rater's sequence"), "seconds": ("s", "on this picture"),
     "kind": ("text", "rating, check or practice"), "expected": ("text", "right answer of a check"), "table": ("text", "section"), "row": ("text", "place in it"),
-    "column": ("text", "statistic"), "prompt": ("text", "from the manifest"), "seed": ("text", "from the manifest"),
+    "column": ("text", "statistic"),
+    "control": ("text", "what was done on purpose; such rows enter no figure"), "prompt": ("text", "from the manifest"), "seed": ("text", "from the manifest"),
 }  # fmt: skip
 _BEGINS = {
     "distance_": ("distance", "in this metric; smaller = closer"), "threshold_": ("distance", "largest distance that counts as same, metric and rate in the name"),
