@@ -53,9 +53,9 @@ def docx_bytes(tables: Sequence[Table], title: str, paragraphs: Sequence[str]) -
         document.add_heading(f"{table.key}. {table.title}", 2)
         grid = document.add_table(rows=1, cols=len(table.head), style="Light Shading")
         for row_number, cells in enumerate((table.head, *table.rows)):
-            row = grid.rows[0] if row_number == 0 else grid.add_row()
+            row = (grid.rows[0] if row_number == 0 else grid.add_row()).cells
             for place, text in enumerate(cells):
-                paragraph = row.cells[place].paragraphs[0]
+                paragraph = row[place].paragraphs[0]
                 run = paragraph.add_run(text)
                 run.font.size, run.bold = Pt(8), row_number == 0
                 if place >= table.left:

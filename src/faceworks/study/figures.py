@@ -51,7 +51,7 @@ def _style(config: StudyConfig) -> Iterator[str]:
     texts = [*_KO.values(), *KOREAN.values()] if config.language == "ko" else []
     families, lacking = covering([*texts, "−×κ′α≤ΔéÀ[]%"])
     options = {
-        "font.family": families, "svg.hashsalt": "faceworks", "svg.fonttype": "path", "pdf.fonttype": 42, "axes.unicode_minus": False, "font.size": 9,
+        "font.family": families, "svg.hashsalt": "faceworks", "svg.fonttype": "path", "pdf.fonttype": 3, "axes.unicode_minus": False, "font.size": 9,
         "axes.spines.top": False, "axes.spines.right": False, "axes.titlesize": 10, "legend.frameon": False, "figure.dpi": 100, "savefig.dpi": 300,
     }  # fmt: skip
     with matplotlib.rc_context(options):
@@ -87,6 +87,8 @@ def _bytes(figure: Any) -> dict[str, bytes]:
         ("pdf", FigureCanvasPdf, {"CreationDate": None, "ModDate": None, "Producer": "faceworks", "Creator": "faceworks"}),
     ):
         out = io.BytesIO()
+        if form == "pdf":
+            figure.set_layout_engine("none")  # the first form has laid everything out
         canvas(figure).print_figure(out, format=form, bbox_inches="tight", metadata=metadata)
         forms[form] = out.getvalue()
     from matplotlib.backends.backend_agg import FigureCanvasAgg

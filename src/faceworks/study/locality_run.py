@@ -70,6 +70,7 @@ def measure_locality(
     edits = [item for item in manifest.of_role("edit") if records[item.name].found and item.identity in first]
     folder, journal = out / "thumbs", out / "journal" / "locality.jsonl"
     folder.mkdir(exist_ok=True)
+    journal.parent.mkdir(exist_ok=True, mode=0o700)
     done = _read(journal)
     keys = {item.name: f"{VERSION} {first[item.identity].digest} {item.digest}" for item in edits}
     todo = [item for item in edits if keys[item.name] not in done]

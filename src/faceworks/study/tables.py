@@ -57,7 +57,7 @@ def _cell(value: Any) -> str:
         return repr(value)
     text = str(value)
     # a spreadsheet would run a cell that begins like a formula
-    return f"'{text}" if text[:1] in "=+-@\t\r" and not text[1:2].isdigit() else text
+    return f"'{text}" if text and text[0] in "=+-@\t\r" and not text[1:2].isdigit() else text
 
 
 def csv_text(rows: Sequence[Row], columns: Sequence[str] | None = None) -> str:
