@@ -30,7 +30,7 @@ COMMANDS = {
     "gallery": ("faceworks.cli.gallery:gallery", "People enrolled, found, removed."),
     "models": ("faceworks.cli.models:models", "The model catalog: list, show, pull, verify, where, add."),
     "evaluate": ("faceworks.cli.evaluate:evaluate", "Measure error rates on a data set."),
-    "study": ("faceworks.cli.study:study", "Edited faces: same person? right emotion? Manifest in, report out."),
+    "study": ("faceworks.cli.study:study", "Edited faces: same person? right emotion?"),
     "serve": ("faceworks.cli.serve:serve", "The service and its page."),
     "demo": ("faceworks.cli.demo:demo", "Run on sample pictures and explain what was decided."),
 }

@@ -16,7 +16,7 @@ FOLDER = click.Path(file_okay=False, path_type=Path)
 FILE = click.Path(dir_okay=False, path_type=Path)
 
 
-@click.group(short_help="Edited faces: same person? right emotion? Manifest in, report out.")
+@click.group(short_help="Edited faces: same person? right emotion?")
 @debug
 def study() -> None:
     """Edited faces: is it still the same person, and does it show what it should?

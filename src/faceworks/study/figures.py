@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -61,7 +62,9 @@ def _style(config: StudyConfig) -> Iterator[str]:
 def draw_all(document: Mapping[str, Any], config: StudyConfig) -> tuple[list[tuple[str, str, dict[str, bytes]]], str]:
     """(key, caption, form -> bytes) of every figure for which there are data, and the letters that no installed font has."""
     found = []
-    with _style(config) as lacking:
+    with _style(config) as lacking, warnings.catch_warnings():
+        if lacking:  # the report says it once; matplotlib would say it for every letter
+            warnings.filterwarnings("ignore", message="Glyph .* missing")
         makers: list[Callable[[Mapping[str, Any], StudyConfig], Iterator[Figure]]] = [_z, _separation, _confusions, _circumplex, _lazy, _locality]
         for maker in makers:
             for figure in maker(document, config):

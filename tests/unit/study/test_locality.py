@@ -29,12 +29,12 @@ def portrait(seed: int = 0) -> np.ndarray:
     """Soft colors under fine lines, as of hair and cloth: detail that compression keeps and resampling does not."""
     random = np.random.default_rng(seed)
     picture = image.resize(random.integers(60, 200, (30, 30, 3), dtype=np.uint8), (SIZE, SIZE), "cubic").copy()
-    for _ in range(900):
+    for _ in range(500):
         x, y = random.integers(0, SIZE, 2)
         dx, dy = random.integers(-40, 41, 2)
         shade = int(random.integers(0, 256))
         cv2.line(picture, (int(x), int(y)), (int(x + dx), int(y + dy)), (shade, shade, shade), 1, cv2.LINE_AA)
-    return picture
+    return np.asarray(cv2.GaussianBlur(picture, (0, 0), 0.7))  # as a lens does
 
 
 def jpeg(pixels: np.ndarray, quality: int) -> np.ndarray:
