@@ -22,7 +22,7 @@ COMMANDS = {
     "detect": ("faceworks.cli.detect:detect", "Find the faces in pictures."),
     "landmarks": ("faceworks.cli.landmarks:landmarks", "Find the facial points in pictures."),
     "align": ("faceworks.cli.align:align", "Cut faces out of pictures: aligned, square, turned to the front."),
-    "analyze": ("faceworks.cli.analyze:analyze", "What faces show: emotion, age, gender, liveness, pose, quality."),
+    "analyze": ("faceworks.cli.fuse:analyze", "What faces show: emotion, age, gender, liveness, pose, quality."),
     "embed": ("faceworks.cli.embed:embed", "Turn faces into vectors."),
     "batch": ("faceworks.cli.batch:batch", "Many pictures into one Parquet table, resumable."),
     "video": ("faceworks.cli.video:video", "Follow and name the faces of a video, camera or stream."),

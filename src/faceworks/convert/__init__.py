@@ -34,8 +34,10 @@ CONVERTERS = {
     "dlib_resnet": Converter("faceworks.convert.dlib:resnet", 2),
     "dlib_shape": Converter("faceworks.convert.dlib_shape:shape_predictor", 1, ".npz"),
     "fold": Converter("faceworks.convert.fold:fold", 2),
+    "face_api": Converter("faceworks.convert.face_api:face_api", 1),
     "keras_h5": Converter("faceworks.convert.keras_h5:keras_h5", 1),
     "mtcnn": Converter("faceworks.convert.mtcnn:mtcnn", 2),
+    "tfjs": Converter("faceworks.convert.tfjs:tfjs", 1),
     "tflite": Converter("faceworks.convert.tflite:tflite", 1),
     "torch_state": Converter("faceworks.convert.torch_state:torch_state", 1),
 }
