@@ -29,8 +29,9 @@ RESIDUAL, INLIERS = 0.6, 0.8
 """Registered: the median residual of all matches is at most this (px of the working size), and this share of them agrees with the fit within 2 px."""
 SCALED = 0.004
 """A fitted scale farther from 1 means that the picture was resampled."""
-OUTSIDE_DELTA_E, OUTSIDE_SHARPNESS = 1.0, 0.65
-"""Local: outside the face the mean ΔE2000 stays below one just noticeable difference, and its finest detail keeps 65 % of its strength.
+OUTSIDE_DELTA_E, OUTSIDE_SHARPNESS = 3.0, 0.65
+"""Local: outside the face the mean ΔE2000 stays below 3 (JPEG at quality 75 reaches 0.7 on portraits, 2.1 on dense texture), and its finest detail keeps
+65 % of its strength.
 
 Measured on six portraits of the London set: JPEG at quality 75 keeps 0.75 to 0.86 of the detail, pictures that went through another resolution
 (0.5, 0.7, 1.5 times) 0.16 to 0.54.
