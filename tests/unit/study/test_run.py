@@ -76,6 +76,7 @@ def test_every_number_of_t2_to_t4_is_counted_again(study: Path, tmp_path: Path, 
         same(entry["arousal"], affect[entry["condition"]]["arousal"])
 
 
+@pytest.mark.slow
 def test_the_same_inputs_give_the_same_bytes(study: Path, tmp_path: Path, run: Run) -> None:
     for name in ("one", "two"):
         run(study, tmp_path / name, draw=True)
@@ -227,6 +228,7 @@ def test_tables_open_elsewhere(study: Path, tmp_path: Path, run: Run) -> None:
     assert len(document.tables) == text.count("\\begin{table}")
 
 
+@pytest.mark.slow
 def test_korean_letters_are_in_the_figures(study: Path, tmp_path: Path, run: Run) -> None:
     from faceworks.study.figures import _KO
     from faceworks.study.fonts import covering
