@@ -16,6 +16,8 @@ __all__ = ["PACKAGES", "ModelState", "labels_of", "outputs_of", "refuse_blind", 
 
 PACKAGES = ("scipy", "statsmodels", "pandas", "matplotlib", "docx", "jinja2")
 """What the extra `study` brings."""
+EMOTIONS_FIRST = ("emotion-face-api", "emotion-mini-xception")
+"""Emotion models of a new study: both say all seven emotions, are trained on different faces, and can be fetched by everybody."""
 _WORDS = {"ready": "ready", "pull": "pull", "manual": "fetch by hand"}
 
 
@@ -123,14 +125,12 @@ def require_packages() -> None:
 
 
 def suggested() -> tuple[tuple[str, ...], str, tuple[str, ...]]:
-    """Emotion models, affect model and embedders for a new study: all that are ready (fusions left out: their parts are no second opinion)."""
+    """Emotion models, affect model and embedders for a new study: those of `EMOTIONS_FIRST` and of the defaults that are here or can be pulled."""
 
-    def ready(name: str) -> bool:
-        return _state(cards.get(name), "").state == "ready"
+    def had(name: str) -> bool:
+        return _state(cards.get(name), "").state != "fetch by hand"
 
-    defaults = StudyConfig().embedders
-    embedders = tuple(name for name in defaults if ready(name)) or defaults[:1]
-    emotion = tuple(name for name in cards.names("attribute") if len(labels_of(cards.get(name))) >= 7 and ready(name))
-    affect = [name for name in cards.names("attribute") if {"valence", "arousal"} <= outputs_of(cards.get(name))]
-    chosen = next((name for name in ("emonet-8", *affect) if name in affect and ready(name)), "")
-    return emotion, chosen, embedders
+    embedders = tuple(name for name in StudyConfig().embedders if _state(cards.get(name), "").state == "ready") or StudyConfig().embedders[:1]
+    emotion = tuple(name for name in EMOTIONS_FIRST if had(name))
+    affect = "emonet-8" if _state(cards.get("emonet-8"), "").state == "ready" else "affect-from-emotion"
+    return emotion, affect, embedders
