@@ -122,14 +122,16 @@ _WORDS = {
     "source_thumb": ("text", "the same of the source"), "resized": ("0/1", "edit and source differ in size"), "residual": ("px", "median distance of all "
     "matches outside the face after the fit, at 640 px"), "matches": ("count", "features matched outside the face"), "inliers": ("0 to 1", "share of matches "
     "within 2 px of the fit"), "scale": ("ratio", "of the fit, relative to the nominal one"), "sharpness_outside": ("0 to 1", "fine detail outside the face that "
-    "the edit keeps"), "verdict": ("text", "local, global or unregistered: evidence, not proof"), "prompt": ("text", "from the manifest"), "seed": ("text", "from the manifest"),
+    "the edit keeps"), "verdict": ("text", "local, global or unregistered: evidence, not proof"),
+    "prompt": ("text", "from the manifest"), "seed": ("text", "from the manifest"),
 }  # fmt: skip
 _BEGINS = {
     "distance_": ("distance", "in this metric; smaller = closer"), "threshold_": ("distance", "largest distance that counts as same, metric and rate in the name"),
     "verified_": ("0/1", "distance ≤ threshold; failures to detect are 0"), "emotion_": ("text", "most probable emotion of this model, unsure, or no face"),
     "intensity_": ("0 to 1", "1 − P(neutral) of this model"), "change_": ("0 to 1", "total variation distance of the emotions of source and edit"),
     "delta_e_": ("ΔE2000", "mean color difference in this region"), "ssim_": ("−1 to 1", "mean structural similarity in this region"),
-    "same_": ("0 to 1", "share of pixels that differ by at most 2 of 255 in every channel"), "p_": ("0 to 1", "probability of this emotion under this model"), "free_": ("text", "free column of the manifest"),
+    "same_": ("0 to 1", "share of pixels that differ by at most 2 of 255 in every channel"),
+    "p_": ("0 to 1", "probability of this emotion under this model"), "free_": ("text", "free column of the manifest"),
 }  # fmt: skip
 
 
