@@ -76,6 +76,7 @@ def measure_locality(
     todo = [item for item in edits if keys[item.name] not in done]
     jobs = [_job(first[item.identity], item, records) for item in todo]
     with journal.open("a", encoding="utf-8") as file:
+        file.write("\n" * bool(journal.stat().st_size))  # a line that was cut shall not take the next one with it
         for item, result in zip(
             todo, batch.map_images(_Compare(), jobs, executor, workers, 2, load=_as_is, progress=progress, on_error="raise"), strict=True
         ):

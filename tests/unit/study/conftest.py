@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -93,8 +94,14 @@ def write_config(folder: Path, extra: str = "", affect: str = AFFECT) -> None:
     )
 
 
+@pytest.fixture(scope="session")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What a first run leaves of locality: the others continue from it, as a killed run does."""
+    return tmp_path_factory.mktemp("kept")
+
+
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[str, Any]]:
+def run(monkeypatch: pytest.MonkeyPatch, kept: Path) -> Callable[..., dict[str, Any]]:
     """`study.run` with a `Fake` for the models."""
     import importlib
 
@@ -105,6 +112,13 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[str, Any]]:
         if not draw:  # figures are the slow part, and looked at by the tests that ask for them
             monkeypatch.setattr(importlib.import_module("faceworks.study.figures"), "draw_all", lambda document, config: ([], ""))
         monkeypatch.setattr(module, "usable", lambda config, skip: (config, []))
-        return run_study(folder / "manifest.csv", out, progress=False, **options)
+        for name in ("journal", "thumbs"):
+            if (kept / name).is_dir() and not (out / name).exists():
+                shutil.copytree(kept / name, out / name)
+        document = run_study(folder / "manifest.csv", out, progress=False, **options)
+        if not (kept / "journal").exists() and len(document["locality"]) == 48:
+            for name in ("journal", "thumbs"):
+                shutil.copytree(out / name, kept / name)
+        return document
 
     return start

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import json
 from collections.abc import Callable
@@ -93,6 +94,20 @@ def test_the_same_inputs_give_the_same_bytes(study: Path, tmp_path: Path, run: R
     page = (tmp_path / "one" / "report.html").read_text(encoding="utf-8")
     assert "http://" not in page.replace("http://www.w3.org", "")
     assert "https://" not in page
+
+
+def test_a_killed_run_continues(study: Path, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = tmp_path / "out"
+    first = run(study, out)["locality"]
+    journal = out / "journal" / "locality.jsonl"
+    lines = journal.read_text(encoding="utf-8").splitlines(keepends=True)
+    journal.write_text("".join(lines[:-3]) + lines[-3][:40], encoding="utf-8")  # killed while writing
+    module = importlib.import_module("faceworks.study.locality_run")
+    done: list[int] = []
+    real = module.compare_pictures
+    monkeypatch.setattr(module, "compare_pictures", lambda *parts: done.append(1) or real(*parts))
+    assert run(study, out)["locality"] == first
+    assert len(done) == 3
 
 
 def test_swapped_people_are_caught_and_enter_no_other_figure(study: Path, tmp_path: Path, run: Run) -> None:
