@@ -27,6 +27,7 @@ COMMANDS = {
     "batch": ("faceworks.cli.batch:batch", "Many pictures into one Parquet table, resumable."),
     "video": ("faceworks.cli.video:video", "Follow and name the faces of a video, camera or stream."),
     "anonymize": ("faceworks.cli.video:anonymize", "Hide the faces in pictures and videos."),
+    "cluster": ("faceworks.cli.cluster:cluster", "Group the faces of an album into people."),
     "gallery": ("faceworks.cli.gallery:gallery", "People enrolled, found, removed."),
     "models": ("faceworks.cli.models:models", "The model catalog: list, show, pull, verify, where, add."),
     "evaluate": ("faceworks.cli.evaluate:evaluate", "Measure error rates on a data set."),
