@@ -29,6 +29,7 @@ MESH_TO_IBUG = np.array(
 """The vertices of the 468-point mesh that stand for the 68 iBUG points."""
 
 _INNER = np.arange(17, 68)  # the contour 0..16 slides over the head as it turns
+_FIVE = np.stack([MEAN_FACE[36:42].mean(axis=0), MEAN_FACE[42:48].mean(axis=0), MEAN_FACE[30], MEAN_FACE[48], MEAN_FACE[54]])  # as `arcface5`
 _EYE_ROW, _EYE_SPAN = 0.38, 0.30  # of the frontal picture: height of the eyes, distance of their centers
 _GRID = 56
 _PRIOR = np.diag([0.02, 0.02, 0.25])  # how firmly a point keeps to the mean head, against one pixel pair seen under scale 1
@@ -91,7 +92,12 @@ def _points68(landmarks: Landmarks | None) -> Array:
 
 def _camera(head: Array, points: Array) -> tuple[Array, float, Array]:
     """Rotation, scale, offset by least squares over the inner points; the affine solution is made orthogonal by its singular values."""
-    source, target = head[_INNER], points[_INNER]
+    if len(points) == 68:
+        head, points = head[_INNER], points[_INNER]
+    return _affine_camera(head, points)
+
+
+def _affine_camera(source: Array, target: Array) -> tuple[Array, float, Array]:
     affine, *_ = np.linalg.lstsq(np.column_stack([source, np.ones(len(source))]), target, rcond=None)
     u, s, vt = np.linalg.svd(affine[:3].T, full_matrices=False)
     if not np.isfinite(s).all() or s[1] < 1e-6:
@@ -125,17 +131,20 @@ def _adapt(points: Array, rotation: Array, scale: float, offset: Array) -> Array
 
 
 def fit_pose(landmarks: Landmarks | None) -> Pose:
-    """Pose of a face from its `ibug68` or `mesh468` landmarks.
+    """Pose of a face from its `ibug68` or `mesh468` landmarks, or roughly from the five of `arcface5` (the head is then the mean one).
 
     Raises:
         InputError: other landmarks, or points that no pose fits.
     """
-    points = _points68(landmarks)
-    rotation, scale, offset = _camera(MEAN_FACE, points)
     head = MEAN_FACE
-    for _ in range(3):
-        head = _adapt(points, rotation, scale, offset)
+    if landmarks is not None and landmarks.scheme == "arcface5":
+        rotation, scale, offset = _camera(_FIVE, landmarks.points.astype(np.float64))
+    else:
+        points = _points68(landmarks)
         rotation, scale, offset = _camera(head, points)
+        for _ in range(3):
+            head = _adapt(points, rotation, scale, offset)
+            rotation, scale, offset = _camera(head, points)
     # rotation = roll about z · pitch about x · yaw about y
     angles = [
         np.arctan2(-rotation[2, 0], rotation[2, 2]),

@@ -24,6 +24,7 @@ ADAPTERS = {
     "affect": "faceworks.attributes.affect:Affect",
     "measures": "faceworks.attributes.measures:Measures",
     "onnx": "faceworks.attributes.onnx:OnnxAttributes",
+    "points": "faceworks.attributes.points:PoseOfPoints",
     "pool": "faceworks.attributes.pool:Pool",
 }
 
@@ -48,6 +49,7 @@ PREFERRED: Mapping[str, tuple[str, ...]] = {
     "age": ("age-cydral",),
     "gender": ("gender-cydral",),
     "liveness": ("minifasnet-v2-v1se",),
+    "pose": ("pose-five-points",),
     "quality": ("quality-measures",),
 }
 """The models of an attribute that are taken where none is named: the first whose files are here and whose license the policy allows, else the last."""

@@ -63,7 +63,9 @@ class OnnxAttributes:
 
 
 def _tensor(output: OutputSpec, session: Session) -> str:
-    """The tensor of an output: as the card says, else its name, else the only one there is."""
+    """The tensor of an output: as the card says ("#1" is the second of the network), else its name, else the only one there is."""
+    if output.tensor.startswith("#") and output.tensor[1:].isdigit() and int(output.tensor[1:]) < len(session.outputs):
+        return session.outputs[int(output.tensor[1:])]
     if output.tensor or output.name in session.outputs or len(session.outputs) > 1:
         return output.tensor or output.name
     return session.outputs[0]

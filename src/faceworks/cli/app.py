@@ -22,7 +22,7 @@ COMMANDS = {
     "detect": ("faceworks.cli.detect:detect", "Find the faces in pictures."),
     "landmarks": ("faceworks.cli.landmarks:landmarks", "Find the facial points in pictures."),
     "align": ("faceworks.cli.align:align", "Cut faces out of pictures: aligned, square, turned to the front."),
-    "analyze": ("faceworks.cli.analyze:analyze", "What faces show: emotion, age, gender, liveness, pose, quality."),
+    "analyze": ("faceworks.cli.fuse:analyze", "What faces show: emotion, age, gender, liveness, pose, quality."),
     "embed": ("faceworks.cli.embed:embed", "Turn faces into vectors."),
     "batch": ("faceworks.cli.batch:batch", "Many pictures into one Parquet table, resumable."),
     "video": ("faceworks.cli.video:video", "Follow and name the faces of a video, camera or stream."),
@@ -31,6 +31,9 @@ COMMANDS = {
     "gallery": ("faceworks.cli.gallery:gallery", "People enrolled, found, removed."),
     "models": ("faceworks.cli.models:models", "The model catalog: list, show, pull, verify, where, add."),
     "evaluate": ("faceworks.cli.evaluate:evaluate", "Measure error rates on a data set."),
+    "train": ("faceworks.cli.train:train", "Train a model and use it like any shipped one."),
+    "experiment": ("faceworks.cli.experiment:experiment", "FaceNet's experiments, one command each, with plots."),
+    "datasets": ("faceworks.cli.datasets:datasets", "Training sets, and whether they can be had."),
     "serve": ("faceworks.cli.serve:serve", "The service and its page."),
     "demo": ("faceworks.cli.demo:demo", "Run on sample pictures and explain what was decided."),
 }

@@ -19,6 +19,7 @@ __all__ = [
     "dynamic_batch",
     "fold_constants",
     "free_sizes",
+    "infer_outputs",
     "name_outputs",
     "remove_dropout",
     "rewrite_prelu",
@@ -236,6 +237,16 @@ def free_sizes(model: Model) -> None:
             if index and dim.dim_value > 1:
                 dim.dim_param = f"{item.name}_{index}"
     del model.graph.value_info[:]
+
+
+def infer_outputs(model: Model) -> None:
+    """Give the outputs the shapes that onnx infers; their first axis is the batch."""
+    shapes = {item.name: item.type.tensor_type.shape for item in onnx.shape_inference.infer_shapes(model, strict_mode=True).graph.output}
+    for item in model.graph.output:
+        item.type.tensor_type.shape.CopyFrom(shapes[item.name])
+        dims = item.type.tensor_type.shape.dim
+        if dims:
+            dims[0].dim_param = "batch"
 
 
 def name_outputs(model: Model, names: Sequence[str]) -> None:

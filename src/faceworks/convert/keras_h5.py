@@ -21,8 +21,9 @@ from onnx import helper, numpy_helper
 from ..errors import ConversionError
 from . import Source, graph
 from .keras_layers import LAYERS, Builder
+from .keras_structures import structure
 
-__all__ = ["build", "keras_h5", "read_file"]
+__all__ = ["build", "keras_h5", "read_file", "read_weights"]
 
 Array = NDArray[Any]
 
@@ -43,6 +44,33 @@ def _arrays(group: Any) -> dict[str, Array]:
             raise ConversionError(f"the layer {group.name.rpartition('/')[2]} has two arrays called {short!r}: models inside models are not read")
         found[short] = np.asarray(group[name])
     return found
+
+
+def read_weights(path: Path) -> list[tuple[str, dict[str, Array]]]:
+    """The arrays of a file of weights alone (`model.save_weights("x.h5")`): (layer, array name -> array) in the model's order, layers without arrays
+    left out.
+
+    Raises:
+        ConversionError: no HDF5, or no such file.
+    """
+    try:
+        file = h5py.File(path, "r")
+    except OSError as error:
+        raise ConversionError(f"{path.name} is no HDF5 file, or a damaged one ({error})") from error
+    with file:
+        groups = file.get("model_weights", file)
+        if "layer_names" not in groups.attrs:
+            raise ConversionError(f"{path.name} names no layers; a file of model.save_weights('x.h5') is expected")
+        found = [(name, _arrays(groups[name])) for name in map(_text, groups.attrs["layer_names"])]
+    return [(name, arrays) for name, arrays in found if arrays]
+
+
+def _assigned(config: Mapping[str, Any], found: Sequence[tuple[str, dict[str, Array]]], where: str) -> dict[str, dict[str, Array]]:
+    """The arrays under the names that the structure gives its layers, in order: what a training session called them does not matter."""
+    wanted = [str(item["config"]["name"]) for item in config["config"]["layers"] if item["class_name"] in ("Conv2D", "Dense")]
+    if len(wanted) != len(found):
+        raise ConversionError(f"{where} has arrays for {len(found)} layers, the structure has {len(wanted)} with arrays")
+    return {name: arrays for name, (_, arrays) in zip(wanted, found, strict=True)}
 
 
 def read_file(path: Path) -> tuple[dict[str, Any], dict[str, dict[str, Array]]]:
@@ -168,8 +196,13 @@ def build(config: Mapping[str, Any], weights: Mapping[str, Mapping[str, Array]],
 
 
 def keras_h5(source: Source) -> bytes:
-    """Convert a file; the outputs are named as the card names them (`tensor`, else `name`)."""
-    config, weights = read_file(source.path)
+    """Convert a file; the outputs are named as the card names them (`tensor`, else `name`). A file of weights alone needs `convert_options.structure`."""
+    name = source.option("structure")
+    if name is None:
+        config, weights = read_file(source.path)
+    else:
+        config = structure(str(name), {key: value for key, value in source.file.convert_options.items() if key != "structure"})
+        weights = _assigned(config, read_weights(source.path), source.path.name)
     model = build(config, weights, [item.tensor or item.name for item in source.card.output])
     onnx.checker.check_model(model, full_check=True)
     return graph.serialize(model, source.card.name)
