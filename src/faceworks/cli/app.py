@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from .. import __version__
+from .. import __version__, settings
 from ..errors import FaceworksError
 
 __all__ = ["COMMANDS", "LazyGroup", "app", "exit_code", "run"]
@@ -35,6 +35,7 @@ COMMANDS = {
     "experiment": ("faceworks.cli.experiment:experiment", "FaceNet's experiments, one command each, with plots."),
     "datasets": ("faceworks.cli.datasets:datasets", "Training sets, and whether they can be had."),
     "serve": ("faceworks.cli.serve:serve", "The service and its page."),
+    "completion": ("faceworks.cli.completion:completion", "Completion of commands and options for bash, zsh or fish."),
     "demo": ("faceworks.cli.demo:demo", "Run on sample pictures and explain what was decided."),
 }
 """Command -> (where it is, its short help): so `faceworks --help` imports none of them."""
@@ -159,6 +160,11 @@ def exit_code(error: BaseException) -> int:
 
 
 def _invoke(arguments: Sequence[str], state: dict[str, bool]) -> int:
+    asked = settings.completion()
+    if asked and not arguments:
+        from click.shell_completion import shell_complete
+
+        return shell_complete(app, {}, "faceworks", "_FACEWORKS_COMPLETE", asked)
     if not arguments:
         with app.make_context("faceworks", [], resilient_parsing=True) as context:
             click.echo(app.get_help(context), err=True)
