@@ -30,7 +30,9 @@ def test_a_page_is_parsed_into_blocks():
 def test_both_languages_are_there(page):
     blocks = tool.parse(page.read_text(encoding="utf-8"))
     spoken = [block.language for block in blocks if not block.kind and block.language != "both"]
-    turns = [language for place, language in enumerate(spoken) if place == 0 or spoken[place - 1] != language]  # a figure parts the prose of a language
+    turns = [
+        language for place, language in enumerate(spoken) if place == 0 or spoken[place - 1] != language
+    ]  # a figure parts the prose of a language
     assert turns.count("en") == turns.count("ko") > 2
     assert any(block.kind == "python" and block.why is None for block in blocks)
 
