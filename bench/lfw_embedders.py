@@ -1,12 +1,13 @@
 """Every embedder whose bytes can be had, on LFW View 2: the table of docs/embedders.md.
 
-    python bench/lfw_embedders.py embed LFW PAIRS WORK     each picture once, detection shared; can be stopped and goes on where it was
-    python bench/lfw_embedders.py report LFW PAIRS WORK --out docs/embedders.md
+    python bench/lfw_embedders.py LFW PAIRS WORK                   each picture once, detection shared; can be stopped and goes on where it was
+    python bench/lfw_embedders.py LFW PAIRS WORK --reference       the same networks behind other people's detection and crops (needs dlib)
+    python bench/lfw_table.py LFW PAIRS WORK --out docs/embedders.md
 
-LFW is the folder of person folders (deep-funneled), PAIRS its pairs.txt, WORK a folder for vectors: it holds those of real people. `embed` writes into
+LFW is the folder of person folders (deep-funneled), PAIRS its pairs.txt, WORK a folder for vectors: it holds those of real people. It writes into
 WORK/vectors what `faceworks evaluate lfw` would have embedded (the first pictures are embedded by the plain pipeline too, and must agree), so that
-`report` is that command's own code on each recipe. It needs dlib, for the reference beside ours: OpenCV's YuNet and its five-point crop, dlib's points and
-chips, and the same network files. On that the same protocol is run, and decisions on each pair are compared (McNemar).
+the table is that command's own code on each recipe. The reference is OpenCV's YuNet and five-point crop, dlib's points and chips, and the same network
+files: on it the same protocol is run, and decisions on each pair are compared (McNemar).
 """
 
 from __future__ import annotations
@@ -87,7 +88,7 @@ def by_hand(name: str, pixels: list[np.ndarray]) -> np.ndarray:
     return load_embedder(name).embed(views)[0]
 
 
-def collect(pictures: list[Path], pipelines: dict[str, Pipeline], reference: Reference, known: dict[str, Any]) -> dict[str, np.ndarray]:
+def collect(pictures: list[Path], pipelines: dict[str, Pipeline], known: dict[str, Any]) -> dict[str, np.ndarray]:
     """Everything about one shard of pictures; rows of pictures without a face are zero. `known`: SFace's vectors from an earlier evaluation."""
     rows: dict[str, list[np.ndarray]] = {}
     for start in range(0, len(pictures), 8):
@@ -113,27 +114,37 @@ def collect(pictures: list[Path], pipelines: dict[str, Pipeline], reference: Ref
             keep(name, plain, here)
             if name in MIRRORED:
                 keep(f"{name} mirrored", mirrored, here)
-        cut = [(k, pair) for k, picture in enumerate(loaded) if (pair := reference.crops(picture)) is not None]
-        places = [k for k, _ in cut]
-        chips = [pair[1] for _, pair in cut]
-        keep("reference found", np.ones((len(cut), 1)), places)
-        keep(f"reference {SFACE}", by_hand(SFACE, [pair[0] for _, pair in cut]), places)
-        keep(f"reference {DLIB}", by_hand(DLIB, chips), places)
-        keep(f"reference {DLIB} mirrored", by_hand(DLIB, [np.ascontiguousarray(chip[:, ::-1]) for chip in chips]), places)
     return {key: np.concatenate(values) for key, values in rows.items()}
 
 
-def embed(root: Path, pairs: Path, work: Path, limit: int) -> None:
+def refer(pictures: list[Path], reference: Reference) -> dict[str, np.ndarray]:
+    """The reference's vectors of one shard; rows of pictures without a face are zero."""
+    rows: dict[str, np.ndarray] = {}
+    cut = [(k, pair) for k, path in enumerate(pictures) if (pair := reference.crops(image.load(path))) is not None]
+    places, chips = [k for k, _ in cut], [pair[1] for _, pair in cut]
+    for key, values in {
+        f"reference {SFACE}": by_hand(SFACE, [pair[0] for _, pair in cut]),
+        f"reference {DLIB}": by_hand(DLIB, chips),
+        f"reference {DLIB} mirrored": by_hand(DLIB, [np.ascontiguousarray(chip[:, ::-1]) for chip in chips]),
+    }.items():
+        rows[key] = np.zeros((len(pictures), values.shape[1]), np.float32)
+        rows[key][places] = values
+    return rows
+
+
+def embed(root: Path, pairs: Path, work: Path, limit: int, other: bool) -> None:
     work.mkdir(parents=True, exist_ok=True, mode=0o700)
     pictures = list(read_lfw_pairs(pairs, root).pictures)[: limit or None]
     pipelines = {name: Pipeline(spec_of(name)) for name in PLAIN}
-    check(pictures[:4], pipelines)
-    reference, known = Reference(), store_of(work, spec_of(SFACE)).vectors
+    reference, known = Reference() if other else None, store_of(work, spec_of(SFACE)).vectors
+    if reference is None:
+        check(pictures[:4], pipelines)
     for start in range(0, len(pictures), SHARD):
-        shard = work / f"shard-{start:05d}.npz"
+        shard = work / f"{'reference' if other else 'shard'}-{start:05d}.npz"
         if not shard.exists():
-            data = collect(pictures[start : start + SHARD], pipelines, reference, known)
-            keys = np.array([image.content_hash(path) for path in pictures[start : start + SHARD]])
+            part = pictures[start : start + SHARD]
+            data = collect(part, pipelines, known) if reference is None else refer(part, reference)
+            keys = np.array([image.content_hash(path) for path in part])
             temporary = shard.with_suffix(".tmp")
             with temporary.open("wb") as file:
                 np.savez(file, keys=keys, **data)
@@ -141,8 +152,11 @@ def embed(root: Path, pairs: Path, work: Path, limit: int) -> None:
             print(f"{start + len(keys)} of {len(pictures)}", file=sys.stderr, flush=True)
 
 
-def recipes() -> dict[str, tuple[PipelineSpec, Any]]:
+def recipes(detector: str = PipelineSpec().detector) -> dict[str, tuple[PipelineSpec, Any]]:
     """What is judged: label -> (recipe, function from a shard to its vectors)."""
+
+    def spec_of(name: str, **options: Any) -> PipelineSpec:
+        return globals()["spec_of"](name, detector=detector, **options)
 
     def flipped(name: str) -> Any:
         return lambda data: data[name] + data[f"{name} mirrored"]
@@ -176,32 +190,15 @@ def check(pictures: list[Path], pipelines: dict[str, Pipeline]) -> None:
                 sys.exit(f"{label}: the shared pass is not the pipeline")
 
 
-def fill(work: Path) -> None:
-    """Put the shards into the vector stores of their recipes."""
-    shards = [dict(np.load(path, allow_pickle=False)) for path in sorted(work.glob("shard-*.npz"))]
-    for spec, make in recipes().values():
-        store = store_of(work, spec)
-        for data in shards:
-            if all(key in store.vectors for key in data["keys"]):
-                continue
-            vectors = np.zeros((0, 0)) if not data["found"].any() else make({k: v[data["found"][:, 0] > 0] for k, v in data.items()})
-            rows = iter(np.asarray(vectors, np.float32))
-            for key, there in zip(data["keys"], data["found"][:, 0] > 0, strict=True):
-                store.add(str(key), next(rows) if there else None)
-        store.flush()
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("step", choices=["embed", "report"])
     parser.add_argument("root", type=Path)
     parser.add_argument("pairs", type=Path)
     parser.add_argument("work", type=Path)
     parser.add_argument("--limit", type=int, default=0, help="pictures; 0 takes all")
-    parser.add_argument("--out", type=Path)
+    parser.add_argument("--reference", action="store_true", help="the reference's vectors instead of ours")
     arguments = parser.parse_args()
-    if arguments.step == "embed":
-        embed(arguments.root, arguments.pairs, arguments.work, arguments.limit)
+    embed(arguments.root, arguments.pairs, arguments.work, arguments.limit, arguments.reference)
 
 
 if __name__ == "__main__":

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 import random
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 from faceworks.gallery.backend import Binding, Change, Person, Samples, samples_of
 from faceworks.gallery.files import Files
@@ -47,6 +49,15 @@ def content(backend: Any) -> dict[str, Any]:
     found = backend.entries()
     rows = {s.id: (s.person, s.vector.tobytes(), s.source, s.time, s.expires, s.removed, s.quality) for s in found.samples}
     return {"people": {p.id: p.to_json() for p in found.people}, "samples": rows}
+
+
+def needed(*modules: str) -> None:
+    """Skip where an optional package is absent."""
+    for module in modules:
+        try:
+            importlib.import_module(module)
+        except ImportError as error:
+            pytest.skip(f"needs {module} ({error})")
 
 
 class Killed(BaseException):

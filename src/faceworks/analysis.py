@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import cast
 
@@ -14,7 +14,7 @@ from .attributes import ATTRIBUTES, Answer, AttributeModel, Fusion, choose, load
 from .attributes.labels import SPACES, expressed, moved, to_space
 from .cards import Card, InputSpec
 from .errors import ConfigError
-from .landmarks import DEFAULTS, ensure, load_landmarker
+from .landmarks import DEFAULTS, Landmarker, ensure, load_landmarker
 from .pipeline import Pipeline, PipelineSpec
 from .runtime import SessionOptions
 from .types import Categorical, Crop, Face, FaceResult, ImageArray, Scalar, View
@@ -125,6 +125,16 @@ class Analyzer:
         options: SessionOptions = self.pipeline.session_options
         return {card.name: cast(Fusion, load_attribute_model(card.name, options)) for card in self.cards if card.part}
 
+    @cached_property
+    def _landmarkers(self) -> dict[str, Landmarker]:
+        return {}
+
+    def _landmarker(self, name: str) -> Landmarker:
+        """The landmarker of that name, opened once."""
+        if name not in self._landmarkers:
+            self._landmarkers[name] = load_landmarker(name, self.pipeline.session_options)
+        return self._landmarkers[name]
+
     def __call__(self, images: Sequence[ImageArray]) -> list[list[FaceResult]]:
         """As `analyze`: a function from pictures to results, for `map_images`."""
         return self.analyze(images)
@@ -144,10 +154,10 @@ class Analyzer:
         self, images: Sequence[ImageArray], faces: Sequence[Sequence[Face]], flat: Sequence[tuple[ImageArray, Face, int]]
     ) -> dict[str, list[Answer]]:
         """Card name -> an answer for each face."""
-        cutter = _Cutter(images, faces, flat, self.pipeline.session_options)
+        cutter = _Cutter(images, faces, flat, self._landmarker)
         said: dict[str, list[Answer]] = {name: model.predict(cutter.views(model.card)) for name, model in self._leaves.items()}
         for name, fusion in self._fusions.items():
-            said[name] = fusion.combine([said[member.name] for member in cards.members(fusion.card)])
+            said[name] = fusion.combine([said[part.model] for part in fusion.card.part])
         return said
 
     def _select(self, said: Mapping[str, Answer]) -> Answer:
@@ -191,9 +201,13 @@ class _Cutter:
     """Crops and landmarks of a batch of faces, each made once however many models ask for it."""
 
     def __init__(
-        self, images: Sequence[ImageArray], faces: Sequence[Sequence[Face]], flat: Sequence[tuple[ImageArray, Face, int]], options: SessionOptions
+        self,
+        images: Sequence[ImageArray],
+        faces: Sequence[Sequence[Face]],
+        flat: Sequence[tuple[ImageArray, Face, int]],
+        landmarker: Callable[[str], Landmarker],
     ) -> None:
-        self._images, self._faces, self._flat, self._options = images, faces, flat, options
+        self._images, self._faces, self._flat, self._landmarker = images, faces, flat, landmarker
         self._crops: dict[tuple[int, str, Key], Crop] = {}
         self._pointed: dict[str, list[Face]] = {"": [face for _, face, _ in flat]}
 
@@ -206,7 +220,7 @@ class _Cutter:
         if not name:
             raise ConfigError(f"the crop {spec.crop!r} needs {accepted[0]} points, and no landmarker gives them")
         if name not in self._pointed:
-            groups = ensure(self._images, self._faces, load_landmarker(name, self._options))
+            groups = ensure(self._images, self._faces, self._landmarker(name))
             self._pointed[name] = [face for group in groups for face in group]
         return name, self._pointed[name]
 

@@ -48,7 +48,8 @@ class PipelineSpec:
         max_faces: a picture in which more faces are found is refused (a service's guard against crowds); 0 = no limit.
         min_score: lowest detection score; None takes the card's.
         landmarker: card asked for the points that the crop needs where the detector gives none; "" takes the default of their scheme.
-        retry: what to try, in this order, with a picture in which no face is found: "pad", "rotate90", "rotate180", "rotate270", "tile", "larger".
+        retry: what to try, in this order, with a picture in which no face is found: "pad", "rotate90", "rotate180", "rotate270", "tile", "larger"; the
+            rotations are tried with every picture (`detect.retry`).
         flip: embed the mirrored crop too and add the two vectors (of each part, in a fusion).
         crops: 1, or 5: embed four more crops too, shifted left, right, up and down by `SHIFT` of the box's longer side, and add their vectors.
         device, threads: see `runtime.SessionOptions`.
@@ -267,8 +268,12 @@ class Pipeline:
 
     def find(self, images: Sequence[ImageArray], names: Sequence[str] | None = None) -> list[list[Face]]:
         """Detect and select; `on_no_face` decides what a picture without a face gives. `names` stand in messages."""
+        return self.choose(images, self.detect(images), names)
+
+    def choose(self, images: Sequence[ImageArray], detected: Sequence[Sequence[Face]], names: Sequence[str] | None = None) -> list[list[Face]]:
+        """`find` with the detected faces of each picture at hand."""
         found: list[list[Face]] = []
-        for index, (picture, faces) in enumerate(zip(images, self.detect(images), strict=True)):
+        for index, (picture, faces) in enumerate(zip(images, detected, strict=True)):
             size = picture.shape[:2]
             chosen = self.select(faces, size)
             if not chosen and self.spec.on_no_face == "raise":
@@ -326,13 +331,18 @@ class Pipeline:
         pairs = zip(self._members, faces, strict=True)
         return [member.crop(picture, align.shifted(face, x, y) if x or y else face) for member, face in pairs]
 
+    @property
+    def one_crop(self) -> bool:
+        """Whether one crop of a face is all that its vector needs: no fusion, and `spec.crops` is 1."""
+        return len(self._members) == 1 and self.spec.crops == 1
+
     def embed_crops(self, crops: Sequence[Crop]) -> list[Embedding]:
         """Embed crops that were cut by hand.
 
         Raises:
             ConfigError: the embedder, or `spec.crops`, needs several crops of a face.
         """
-        if len(self._members) > 1 or self.spec.crops > 1:
+        if not self.one_crop:
             why = f"the parts of {self._embedder_card.name} need" if len(self._members) > 1 else f"crops={self.spec.crops} needs"
             raise ConfigError(f"{why} several crops of each face: give embed_faces the pictures and the faces")
         views = []

@@ -1,6 +1,6 @@
 """A verification step by step, as a teacher shows it: detect, crop, rotate, network input, vectors, decision.
 
-Each step is one public function (`Pipeline.detect` and `select`, `align.square`, `image.warp`, `Pipeline.crop`, `embed_faces`, `similarity.distance`,
+Each step is one public function (`Pipeline.detect` and `choose`, `align.square`, `image.warp`, `Pipeline.crop`, `embed_crops`, `similarity.distance`,
 `draw`), called by hand; the distance that comes out is `verify`'s to 1e-6 (tested). Only "input" feeds the network: "crop" and "rotate" show to the
 eye what its one similarity transform does at once.
 """
@@ -103,10 +103,17 @@ class _Found:
 def _find(pipeline: Pipeline, source: Any, name: str) -> list[_Found]:
     picture = image.load(source)
     faces = pipeline.detect([picture])[0]
-    chosen = pipeline.select(faces, picture.shape[:2]) or pipeline.find([picture], [name])[0]
+    chosen = pipeline.choose([picture], [faces], [name])[0]
     if not chosen:
         raise NoFaceFound(f"no face found in {name}: nothing to compare")
     return [_Found(name, picture, faces, face, pipeline.crop(picture, face)) for face in chosen]
+
+
+def _embed(pipeline: Pipeline, found: Sequence[_Found]) -> list[Embedding]:
+    """One vector for each; from the crops that are cut already, where one is all that the embedder wants."""
+    if pipeline.one_crop:
+        return pipeline.embed_crops([item.input for item in found])
+    return [vector for group in pipeline.embed_faces([item.picture for item in found], [[item.face] for item in found]) for vector in group]
 
 
 def explain(a: Any, b: Any, spec: PipelineSpec | None = None, *, review: float | None = None, **options: Any) -> Steps:
@@ -114,7 +121,7 @@ def explain(a: Any, b: Any, spec: PipelineSpec | None = None, *, review: float |
     pipeline = get_pipeline(spec, **options)
     decision = pipeline.decision(review)
     left, right = (_find(pipeline, source, image.describe(source)) for source in (a, b))
-    vectors = [vector for found in (*left, *right) for vector in pipeline.embed_faces([found.picture], [[found.face]])[0]]
+    vectors = _embed(pipeline, [*left, *right])
     models = {**pipeline.models, "recipe": pipeline.recipe_id}
     results = []
     for (x, f1), (y, f2) in itertools.product(zip(left, vectors[: len(left)], strict=True), zip(right, vectors[len(left) :], strict=True)):
@@ -170,7 +177,7 @@ def write(steps: Steps, folder: str | Path) -> list[Path]:
     written = []
     for letter, side in (("a", steps.a), ("b", steps.b)):
         faces = list(side.faces) or [side.face]
-        labels = [f"{face.score:.2f}, compared" if face is side.face else f"{face.score:.2f}" for face in faces]
+        labels = [f"{face.score:.2f}" + ", compared" * np.array_equal(face.box, side.face.box) for face in faces]
         for name, picture in (
             ("1-detect", draw(side.picture, faces, labels)),
             ("2-crop", side.square.pixels),

@@ -315,7 +315,7 @@ class Match:
 
     Attributes:
         person: name of the person.
-        similarity: cosine, in [−1, 1].
+        similarity: cosine, in [−1, 1]; of a chi2 gallery minus the distance.
         sample: the picture that was closest, or "" for a template made of several.
         person_id: key of the person; names may repeat.
         probability: of being this person, or None without a calibration.

@@ -374,8 +374,8 @@ def test_options_that_cannot_hold(option: dict[str, object], pictures: Pictures)
 
 
 def test_unknown_models(pictures: Pictures) -> None:
-    with pytest.raises(faceworks.FaceworksError, match="did you mean sface-2021dec-int8bq"):
-        faceworks.embed(pictures["person_a_1"], embedder="sface-2021dec")
+    with pytest.raises(faceworks.FaceworksError, match="did you mean sface-2021dec"):
+        faceworks.embed(pictures["person_a_1"], embedder="sface-2021de")
 
 
 def test_hand_made_crops_of_a_wrong_size_are_refused() -> None:

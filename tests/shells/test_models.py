@@ -59,6 +59,12 @@ def test_list_puts_ready_ones_first(command: Command) -> None:
     assert [row["status"] for row in rows] == sorted((row["status"] for row in rows), key=["ready", "pull", "manual"].index)
     status = {row["name"]: row["status"] for row in rows}
     assert (status["local"], status["by-hand"]) == ("ready", "manual")
+    source = {row["name"]: row["from"] for row in rows}
+    assert source["local"] == []
+    assert source["by-hand"] == list(cards.get("by-hand").file[0].from_)
+    assert source["absent"] == [cards.get("absent").file[0].from_[0]]
+    text = command("models", "list", "--task", "embed").out
+    assert source["by-hand"][0].removeprefix("manual:") in text.partition("To fetch by hand")[2]
     spec = PipelineSpec()
     assert {row["name"] for row in rows if row["default"]} == {spec.detector, spec.embedder}
     assert command("models", "list", "--quiet").out.splitlines() == [row["name"] for row in rows]

@@ -138,3 +138,19 @@ def test_the_sample_people_are_told_apart(command: Command, samples: Mapping[str
     for a, b in combinations(samples, 2):
         result = command("verify", samples[a], samples[b], "--quiet")
         assert (result.code, result.out) == ((0, "same\n") if people[a] == people[b] else (1, "different\n")), (a, b)
+
+
+@pytest.mark.usefixtures("fake_networks")
+def test_steps_run_each_network_once(colors: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    from faceworks.pipeline import Pipeline
+
+    runs: list[str] = []
+
+    def counted(name: str) -> None:
+        real = getattr(Pipeline, name)
+        monkeypatch.setattr(Pipeline, name, lambda *arguments: (runs.append(name), real(*arguments))[1])
+
+    for name in ("detect", "crop", "embed_views"):
+        counted(name)
+    steps.explain(colors["red"], colors["blue"])
+    assert sorted(runs) == ["crop", "crop", "detect", "detect", "embed_views"]

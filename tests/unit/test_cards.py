@@ -169,8 +169,8 @@ def test_missing_roles_are_named() -> None:
 
 
 def test_unknown_models_point_to_the_nearest() -> None:
-    with pytest.raises(UnknownModel, match="did you mean sface-2021dec-int8bq"):
-        cards.get("sface-2021dec")
+    with pytest.raises(UnknownModel, match="did you mean sface-2021dec"):
+        cards.get("sface-2021de")
     with pytest.raises(UnknownModel, match=r"no detect model is called 'sface-2021dec-int8bq' \(sface-2021dec-int8bq is for the task 'embed'\)"):
         cards.get("sface-2021dec-int8bq", "detect")
 

@@ -43,6 +43,7 @@ def gallery_options(function: F) -> F:
     """Where the gallery is and how it is opened."""
     for option in (
         click.option("--wait", type=click.FloatRange(min=0), default=5.0, metavar="SECONDS", help="Longest wait for another writer."),
+        click.option("--audit-file", metavar="FILE", type=click.Path(dir_okay=False), help="Where the audit log is, if not beside the gallery."),
         click.option("--actor", default="", metavar="NAME", help="Who is working, for the audit log."),
         click.option("--key-file", metavar="FILE", type=click.Path(dir_okay=False), help="Key of an encrypted gallery (or FACEWORKS_GALLERY_KEY)."),
         click.option("--gallery", "url", default="people.h5", show_default=True, metavar="URL", help="File, memory:, postgresql://… or milvus://…"),
@@ -54,11 +55,21 @@ def gallery_options(function: F) -> F:
 @contextlib.contextmanager
 def opened(mode: Any, options: dict[str, Any], **more: Any) -> Iterator[Gallery]:
     """The gallery of a command's options."""
+    import warnings
+
     from .. import open_gallery
+    from ..gallery import RecipeWarning
 
     spec = {name: options[name] for name in SPEC_OPTIONS if options.get(name) is not None}
     place = {name: options[name] for name in ("wait", "actor")} | {"key": options["key_file"]}
-    with open_gallery(options["url"], mode, **{**place, **spec, **more}) as found:
+    if options.get("audit_file"):
+        more["audit"] = options["audit_file"]
+    with warnings.catch_warnings(record=True) as doubts:
+        warnings.simplefilter("always", RecipeWarning)
+        found = open_gallery(options["url"], mode, **{**place, **spec, **more})
+    for doubt in doubts:
+        note(f"warning: {doubt.message}")
+    with found:
         yield found
 
 

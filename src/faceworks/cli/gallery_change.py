@@ -265,12 +265,31 @@ def reindex(index: bool, drop_missing: bool, as_json: bool, quiet: bool, **optio
     from .options import make_spec
 
     pipeline = get_pipeline(make_spec(options))
-    place = {name: options[name] for name in ("url", "wait", "actor", "key_file")}
+    place = {name: options[name] for name in ("url", "wait", "actor", "key_file", "audit_file")}
     with opened("r+", place) as found, advancing("embedding", found.info.samples, quiet) as advance:
         count, lost = embed_anew(found, pipeline, drop_missing=drop_missing, progress=advance)
     for text in lost:
         note(f"warning: given up: {text}")
     return say({"samples": count, "lost": lost}, f"{count} samples are now of {pipeline.embedding_id}", as_json, quiet)
+
+
+@gallery.command(short_help="Change the key of an encrypted gallery.")
+@click.option("--new-key-file", required=True, metavar="FILE", type=click.Path(dir_okay=False), help="The new key; it is made if it does not exist.")
+@gallery_options
+@common
+def rekey(new_key_file: str, as_json: bool, quiet: bool, **options: Any) -> int:
+    """Seal an encrypted gallery with another key. When this returns, the old key opens nothing any more but old copies: destroy it, and them."""
+    with opened("r+", options) as found:
+        if not found.info.encrypted:
+            from ..errors import ConfigError
+
+            raise ConfigError(f"{options['url']} is not encrypted; there is no key to change")
+        if not Path(new_key_file).exists():
+            from ..gallery.sealing import new_key_file as make
+
+            make(Path(new_key_file))
+        found.rotate_key(Path(new_key_file))
+    return say({"gallery": options["url"], "key_file": new_key_file}, f"{options['url']} is now opened by {new_key_file}", as_json, quiet)
 
 
 @gallery.command(short_help="Delete what has expired.")

@@ -37,6 +37,14 @@ def status(card: Card) -> str:
     return max((assets.status(file) for member in cards.members(card) for file in member.file), key=ORDER.index, default="ready")
 
 
+def lacking(card: Card) -> list[str]:
+    """Where the files that are not here come from: of each the first source, for a file that a person must fetch all of them."""
+    from .. import assets, cards
+
+    absent = [file for member in cards.members(card) for file in member.file if assets.status(file) != "ready"]
+    return [source for file in absent for source in (file.from_ if assets.status(file) == "manual" else file.from_[:1])]
+
+
 def defaults() -> tuple[str, ...]:
     """Names of the models that are used when none is named."""
     from ..pipeline import PipelineSpec
@@ -51,6 +59,7 @@ def entry(card: Card, usual: tuple[str, ...]) -> dict[str, Any]:
         "name": card.name,
         "task": card.task,
         "status": status(card),
+        "from": [] if status(card) == "ready" else lacking(card),
         "default": card.name in usual,
         "license": card.license,
         "reliability": card.reliability,
@@ -63,7 +72,10 @@ def entry(card: Card, usual: tuple[str, ...]) -> dict[str, Any]:
 @click.option("--license", "license_", type=click.Choice(["any", "commercial"]), default="any", help='"commercial" leaves out what forbids it.')
 @common
 def list_(task: str | None, license_: str, as_json: bool, quiet: bool) -> int:
-    """List all models, those that are ready first. A star marks what is used when no model is named."""
+    """List all models, those that are ready first. A star marks what is used when no model is named.
+
+    "ready": the files are here. "to fetch": the first use, or `models pull`, fetches them. "by hand": a person must fetch a file, from where stands below.
+    """
     from .. import cards
 
     usual = defaults()
@@ -78,6 +90,10 @@ def list_(task: str | None, license_: str, as_json: bool, quiet: bool) -> int:
     else:
         columns = ("name", "task", "status", "license of the weights", "commercial", "reliability", "what it is")
         print_table(columns, [_row(row) for row in rows])
+        by_hand = [(row["name"], source.removeprefix("manual:")) for row in rows if row["status"] == "manual" for source in row["from"]]
+        if by_hand:
+            title = "To fetch by hand: put the file into a folder that FACEWORKS_MIRRORS names, and the model is ready"
+            print_table(("name", "from"), by_hand, title)
     return 0
 
 
@@ -115,7 +131,8 @@ def show(name: str, as_json: bool) -> int:
         rows.append(
             (
                 f"file {file.role}",
-                f"{WORDS[assets.status(file)]}; {file.bytes} bytes; sha256 {digest}" + f"; made ready by {file.convert}" * bool(file.convert),
+                f"{WORDS[assets.status(file)]}; {f'{file.bytes} bytes' if file.bytes else 'size not stated'}; sha256 {digest}"
+                + f"; made ready by {file.convert}" * bool(file.convert),
             )
         )
         rows += [("", f"from {source}") for source in file.from_]

@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 from .backend import Backend, Binding, Change, Entries, Hits, Info, Person, Sample, Samples
+from .binding import RecipeWarning
 from .enrolling import Enrolled, NewFace
 from .opening import open_gallery
 from .policy import Entry, Gallery
@@ -26,6 +27,7 @@ __all__ = [
     "Info",
     "NewFace",
     "Person",
+    "RecipeWarning",
     "Sample",
     "Samples",
     "open_gallery",

@@ -46,7 +46,7 @@ def add_entries(gallery: Gallery, binding: Binding | None, entries: Entries, act
 
     def work(since: str) -> None:
         mine = gallery.binding
-        if mine is not None and binding is not None and (mine.model, mine.dim) != (binding.model, binding.dim):
+        if mine is not None and binding is not None and (mine.model, mine.dim, mine.metric) != (binding.model, binding.dim, binding.metric):
             raise ModelMismatch(f"the gallery holds {mine.dim} numbers of {mine.model}, the file {binding.dim} of {binding.model}")
         taken = [item.id for item in gallery.backend.entries([item.id for item in entries.people]).people]
         if taken:

@@ -16,10 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import similarity
-from ..errors import InputError, Outdated
+from ..errors import ConfigError, InputError, Outdated
 from ..types import FloatArray, frozen
 
 __all__ = [
+    "LOCAL_METRICS",
     "NUMBERS",
     "TEXTS",
     "Backend",
@@ -32,6 +33,7 @@ __all__ = [
     "Person",
     "Sample",
     "Samples",
+    "require_cosine",
     "require_revision",
     "samples_of",
 ]
@@ -56,7 +58,7 @@ class Binding:
         recipe: `Pipeline.recipe_id`; thresholds belong to it.
         dim: length of a vector.
         spec: the options of the `PipelineSpec` that decide what a picture becomes; a gallery is opened with them.
-        metric: how two vectors are compared; cosine, and what follows from it.
+        metric: how two vectors are compared: "cosine" (and what follows from it) or, for histograms, "chi2".
     """
 
     model: str
@@ -256,6 +258,16 @@ class Change:
     since: str | None = None
 
 
+LOCAL_METRICS = ("cosine", "chi2")
+"""What memory and HDF5 compare by. Databases know the cosine alone."""
+
+
+def require_cosine(binding: Binding | None, url: str) -> None:
+    """Raise `ConfigError` for a model whose vectors a database cannot compare."""
+    if binding is not None and binding.metric != "cosine":
+        raise ConfigError(f"{url} compares by cosine, not by {binding.metric}; histograms (LBPH) live in a gallery file (people.h5) or in memory:")
+
+
 def require_revision(change: Change, revision: str, url: str) -> None:
     """Raise `Outdated` unless the change was computed from this revision."""
     if change.since not in (None, revision):
@@ -275,7 +287,7 @@ class Hits:
     """Answer to one query, best first; equal similarities by sample id.
 
     Attributes:
-        sample: (K,) int64. similarity: (K,) float32, the cosine, computed in float64. people: K ids.
+        sample: (K,) int64. similarity: (K,) float32, computed in float64: the cosine, or minus the chi-square distance. people: K ids.
     """
 
     sample: Ids
@@ -327,7 +339,7 @@ class Backend(Protocol):
         """
 
     def search(self, queries: FloatArray, k: int, now: int, exact: bool = True) -> list[Hits]:
-        """The k nearest samples of each query (Q, D) (of length 1) among those neither removed nor expired at `now`."""
+        """The k nearest samples of each query (Q, D) (of length 1; a chi2 gallery's as they are) among those neither removed nor expired at `now`."""
 
     def entries(self, people: Sequence[str] | None = None, *, name: str | None = None, samples: Sequence[int] | Ids | None = None) -> Entries:
         """All people with all samples, or those with these ids, with this name, or that own these samples (and only these samples)."""

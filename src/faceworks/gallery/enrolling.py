@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from .. import image
-from ..errors import FaceworksError, InputError, ManifestError, NoFaceFound
+from ..errors import ConfigError, FaceworksError, InputError, ManifestError, NoFaceFound
 from ..types import Embedding, Face, ImageArray
 from .backend import Person, Samples, samples_of
 from .names import clean_id, clean_name, moment, new_ids, new_person, now
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Enrolled", "NewFace", "enroll", "from_csv", "from_folders", "from_names", "name_pattern"]
 
-DUPLICATE = 0.999
-"""Cosine from which two vectors of one person count as the same picture."""
+DUPLICATE = {"cosine": 0.999, "chi2": -1e-3}
+"""Similarity from which two vectors of one person count as the same picture, by metric."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -191,6 +191,7 @@ def _placed(
     }
     vectors = np.array([embedding.vector for embedding in embeddings], np.float32).reshape(len(good), -1)
     near = gallery.look_up(vectors) if len(good) else []
+    limits = _limits(gallery)
     fresh: dict[str, Person] = {}
     rows: list[tuple[int, str, Face, Quality, float | None]] = []
     used: dict[str, Person] = {}
@@ -203,7 +204,7 @@ def _placed(
         except FaceworksError as error:
             outcomes[place] = Enrolled(batch[place], quality=quality, error=error)
             continue
-        warnings, duplicate = _doubts(gallery, person, near[i])
+        warnings, duplicate = _doubts(gallery, person, near[i], limits)
         warnings += quality.reasons
         if duplicate and not keep:
             outcomes[place] = Enrolled(batch[place], person, None, tuple(warnings), quality)
@@ -253,13 +254,23 @@ def _who(gallery: Gallery, item: NewFace, fresh: dict[str, Person]) -> Person:
     return fresh.setdefault(key, known or new_person(item.name, item.id, item.metadata))  # a known id is written too: it may have been removed
 
 
-def _doubts(gallery: Gallery, person: Person, near: Sequence[tuple[str, float, int]]) -> tuple[list[str], bool]:
+def _limits(gallery: Gallery) -> tuple[float, float]:
+    """Similarities from which somebody is the same picture, and looks like somebody else; infinite where nobody has measured a threshold."""
+    binding = gallery.binding
+    same = DUPLICATE["chi2" if binding is not None and binding.metric == "chi2" else "cosine"]
+    try:
+        return same, gallery.threshold().similarity
+    except ConfigError:
+        return same, float("inf")
+
+
+def _doubts(gallery: Gallery, person: Person, near: Sequence[tuple[str, float, int]], limits: tuple[float, float]) -> tuple[list[str], bool]:
     warnings, duplicate = [], False
     for id, score, sample in near:
-        if id == person.id and score >= DUPLICATE:
+        if id == person.id and score >= limits[0]:
             warnings.append(f"nearly the same picture as sample {sample} (similarity {score:.4f})")
             duplicate = True
-        elif id != person.id and score >= gallery.threshold().similarity:
+        elif id != person.id and score >= limits[1]:
             for other in gallery.backend.entries([id]).people:
                 warnings.append(f"looks like {other.name} ({id}), similarity {score:.3f}: the same person under two names?")
     return warnings, duplicate

@@ -12,12 +12,12 @@ from .. import similarity
 from ..errors import ConfigError, ModelMismatch
 from ..types import FaceResult, FloatArray, Identification, Match
 from . import scan
-from .backend import Backend, Hits, Person, Samples
+from .backend import Backend, Binding, Hits, Person, Samples
 
 if TYPE_CHECKING:
     from .policy import Gallery
 
-__all__ = ["Calibration", "Template", "Templates", "Threshold", "decide", "nearest_people", "templates", "threshold_at_fpir"]
+__all__ = ["Calibration", "Template", "Templates", "Threshold", "decide", "nearest_people", "prepared", "templates", "threshold_at_fpir"]
 
 Template = Literal["best", "mean", "weighted"]
 """How the samples of a person are compared: the closest one, their mean, or their mean weighted by quality."""
@@ -42,10 +42,10 @@ class Threshold:
 
     @classmethod
     def from_distance(cls, distance: float, metric: str, source: str) -> Threshold:
-        """From a largest distance in a metric that follows from the cosine.
+        """From a largest distance in a metric that follows from the cosine; of chi2, whose similarity is minus the distance.
 
         Raises:
-            ConfigError: euclidean, which does not.
+            ConfigError: euclidean, of raw vectors, which galleries do not compare by.
         """
         if metric == "cosine":
             return cls(1.0 - distance, source)
@@ -53,7 +53,9 @@ class Threshold:
             return cls(1.0 - distance * distance / 2, source)
         if metric == "angular":
             return cls(float(np.cos(np.pi * distance)), source)
-        raise ConfigError(f"galleries compare by cosine, euclidean_l2 or angular, not by {metric}")
+        if metric == "chi2":
+            return cls(-distance, source)
+        raise ConfigError(f"galleries compare by cosine, euclidean_l2, angular or chi2, not by {metric}")
 
 
 def threshold_at_fpir(calibration: Calibration | None, fpir: float, people: int) -> Threshold:
@@ -75,18 +77,45 @@ def threshold_at_fpir(calibration: Calibration | None, fpir: float, people: int)
     return Threshold(calibration.threshold_at(float(fmr)), f"FPIR {fpir:g} among {people} people, FMR {fmr:.3g} each")
 
 
-def templates(people: Sequence[Person], samples: Samples, kind: Template) -> tuple[list[str], FloatArray]:
-    """One unit vector for each person that has samples: ids and (P, D) float32. Quality weights are at least 1 of 100; unknown quality counts 50."""
-    weight = np.ones(len(samples))
+def prepared(binding: Binding | None, vectors: FloatArray) -> FloatArray:
+    """Queries (Q, D) as the store wants them: of length 1, or a chi2 gallery's histograms, rounded as stored ones are (equal ones have distance 0).
+
+    Raises:
+        InputError: a zero vector, or one that is not finite.
+    """
+    unit = similarity.unit(vectors)
+    if binding is None or binding.metric != "chi2":
+        return unit
+    lengths = np.linalg.norm(np.asarray(vectors, np.float32).astype(np.float64), axis=1).astype(np.float32)
+    raw: FloatArray = unit * lengths[:, None]
+    return raw
+
+
+def scores(binding: Binding | None, query: FloatArray, samples: Samples) -> FloatArray:
+    """Similarities (N,) of a prepared query (D,) with samples."""
+    if binding is not None and binding.metric == "chi2":
+        return scan.chi_squares(query, samples.vectors, samples.length)
+    return scan.cosines(query, samples.vectors)
+
+
+def templates(people: Sequence[Person], samples: Samples, kind: Template, binding: Binding | None) -> tuple[list[str], FloatArray]:
+    """One vector for each person that has samples, of length 1 (of histograms: their mean): ids and (P, D) float32.
+
+    Quality weights are at least 1 of 100; unknown quality counts 50.
+    """
+    weight, histograms = np.ones(len(samples)), binding is not None and binding.metric == "chi2"
     if kind == "weighted":
         weight = np.maximum(np.nan_to_num(samples.quality.astype(np.float64), nan=50.0), 1.0)
     sums = np.zeros((len(people), samples.vectors.shape[1]))
-    np.add.at(sums, samples.person, samples.vectors * weight[:, None])
-    lengths = np.linalg.norm(sums, axis=1)
-    kept = lengths > 1e-9
-    return [person.id for person, keep in zip(people, kept, strict=True) if keep], similarity.unit(sums[kept]) if kept.any() else np.zeros(
-        (0, 1), np.float32
-    )
+    np.add.at(sums, samples.person, samples.vectors * (weight * samples.length if histograms else weight)[:, None])
+    kept = np.linalg.norm(sums, axis=1) > 1e-9
+    ids = [person.id for person, keep in zip(people, kept, strict=True) if keep]
+    if not ids:
+        return [], np.zeros((0, 1), np.float32)
+    if histograms:
+        total = np.bincount(samples.person, weight, minlength=len(people))
+        return ids, np.asarray(sums[kept] / total[kept, None], np.float32)
+    return ids, similarity.unit(sums[kept])
 
 
 def nearest_people(backend: Backend, queries: FloatArray, k: int, now: int, exact: bool) -> list[list[tuple[str, float, int]]]:
@@ -122,6 +151,7 @@ class Templates:
 
     Attributes:
         kind, revision, until: of what, of which state of the store, and until when (the next expiry). ids: P people. matrix: (P, D) float32.
+        binding: how they are compared.
     """
 
     kind: Template = "best"
@@ -129,6 +159,7 @@ class Templates:
     until: int = 0
     ids: Sequence[str] = ()
     matrix: FloatArray = field(default_factory=lambda: np.zeros((0, 1), np.float32))
+    binding: Binding | None = None
 
     def renewed(self, backend: Backend, kind: Template, now: int) -> Templates:
         """These, or new ones where something has changed.
@@ -138,24 +169,28 @@ class Templates:
         """
         if kind not in ("mean", "weighted"):
             raise ConfigError(f"template must be best, mean or weighted, got {kind!r}")
-        revision = backend.info.revision
-        if (self.kind, self.revision) == (kind, revision) and now < self.until:
+        info = backend.info
+        if (self.kind, self.revision) == (kind, info.revision) and now < self.until:
             return self
         everything = backend.entries()
         later = everything.samples.expires[everything.samples.expires > now]
         samples = everything.samples.take(everything.samples.living(now))
         known = {person.id: person for person in everything.people}
-        ids, matrix = templates([known[id] for id in samples.people], samples, kind)
-        return Templates(kind, revision, int(later.min()) if len(later) else 1 << 62, ids, matrix)
+        ids, matrix = templates([known[id] for id in samples.people], samples, kind, info.binding)
+        return Templates(kind, info.revision, int(later.min()) if len(later) else 1 << 62, ids, matrix, info.binding)
 
     def nearest(self, queries: FloatArray, k: int) -> list[list[tuple[str, float, int]]]:
-        """As `nearest_people`: ties by the order of `ids`; the sample is −1."""
+        """As `nearest_people`, for prepared queries: ties by the order of `ids`; the sample is −1."""
         if not len(self.matrix):
             return [[] for _ in queries]
+        if self.binding is not None and self.binding.metric == "chi2":
+            every = [scan.chi_squares(query, self.matrix, np.ones(len(self.matrix), np.float32)) for query in queries]
+            order = [np.argsort(-found, kind="stable")[:k] for found in every]
+            return [[(self.ids[row], float(found[row]), -1) for row in rows] for found, rows in zip(every, order, strict=True)]
         out = []
         for query, rows in zip(queries, scan.nearest([self.matrix], queries, k, np.zeros(0, np.intp)), strict=True):
-            best, scores = scan.order(query, rows, rows.astype(np.int64), lambda wanted: self.matrix[wanted], k)
-            out.append([(self.ids[row], float(score), -1) for row, score in zip(best, scores, strict=True)])
+            best, found = scan.order(query, rows, rows.astype(np.int64), lambda wanted: self.matrix[wanted], k)
+            out.append([(self.ids[row], float(score), -1) for row, score in zip(best, found, strict=True)])
         return out
 
 
@@ -184,11 +219,11 @@ def decide(
     else:
         samples = gallery.get(only).samples
         if template == "best":
-            rows = [(scan.cosines(query, samples.vectors), samples.id) for query in similarity.unit(vectors)] if len(samples) else []
-            found = [[(only, float(scores.max()), int(ids[scores.argmax()]))] for scores, ids in rows] or [[] for _ in results]
+            rows = [scores(binding, query, samples) for query in prepared(binding, vectors)] if len(samples) else []
+            found = [[(only, float(row.max()), int(samples.id[row.argmax()]))] for row in rows] or [[] for _ in results]
         else:
-            ids, matrix = templates([gallery.person(only)], samples, template)
-            found = Templates(template, ids=ids, matrix=matrix).nearest(similarity.unit(vectors), 1)
+            ids, matrix = templates([gallery.person(only)], samples, template, binding)
+            found = Templates(template, ids=ids, matrix=matrix, binding=binding).nearest(prepared(binding, vectors), 1)
     people = {person.id: person for person in gallery.backend.entries(sorted({id for row in found for id, _, _ in row})).people}
     gallery.note("verify" if only else "search", [people[only]] if only in people else [], len(results))
     out = []

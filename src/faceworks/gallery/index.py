@@ -24,8 +24,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Index"]
 
-CONNECTIVITY, BUILD_WIDTH, SEARCH_WIDTH = 16, 128, 96
-KIND = "hnsw-cosine-f16"
+CONNECTIVITY, BUILD_WIDTH, SEARCH_WIDTH = 16, 64, 64
+"""On synthetic people: narrower loses recall, wider loses time (`docs/howto/scale.md`)."""
+FEW = 16
+KIND = "hnsw-cosine-bf16"
+"""bfloat16: half the memory of float32 and the fastest to build; what it rounds away is mended by computing the proposals' cosines from the vectors."""
 
 
 class Index:
@@ -56,7 +59,7 @@ class Index:
         if not len(vectors):
             raise ConfigError("the gallery's base is empty; there is nothing to index (compact it first)")
         graph = self._usearch().Index(
-            ndim=vectors.shape[1], metric="ip", dtype="f16", connectivity=CONNECTIVITY, expansion_add=BUILD_WIDTH, expansion_search=SEARCH_WIDTH
+            ndim=vectors.shape[1], metric="ip", dtype="bf16", connectivity=CONNECTIVITY, expansion_add=BUILD_WIDTH, expansion_search=SEARCH_WIDTH
         )
         for start in range(0, len(vectors), 1 << 15):
             part = vectors[start : start + (1 << 15)]
@@ -93,7 +96,8 @@ class Index:
         """Rows among which the k nearest probably are."""
         assert self._graph is not None
         self._graph.expansion_search = max(SEARCH_WIDTH, 2 * k)
-        found = self._graph.search(np.ascontiguousarray(queries), min(max(2 * k, k + 16), len(self._graph)))
+        threads = 1 if len(queries) < FEW else 0  # waking the others costs more than a few searches
+        found = self._graph.search(np.ascontiguousarray(queries), min(max(2 * k, k + 16), len(self._graph)), threads=threads)
         keys = np.atleast_2d(found.keys)
         counts = np.atleast_1d(found.counts) if hasattr(found, "counts") else np.full(len(keys), keys.shape[1])
         return [row[:count].astype(np.intp) for row, count in zip(keys, counts, strict=True)]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from ..errors import GalleryUnavailable
 from ..types import FloatArray
-from .backend import Binding, Change, Entries, Hits, Ids, Info, require_revision
+from .backend import LOCAL_METRICS, Binding, Change, Entries, Hits, Ids, Info, require_revision
 from .table import Table
 
 __all__ = ["MemoryBackend"]
@@ -23,7 +23,7 @@ class MemoryBackend:
     def info(self) -> Info:
         """See `Backend.info`."""
         table = self._table
-        return Info("memory", "memory:", table.binding, table.people.living, len(table), str(table.changes), not self._closed)
+        return Info("memory", "memory:", table.binding, table.people.living, len(table), str(table.changes), not self._closed, metrics=LOCAL_METRICS)
 
     def commit(self, change: Change) -> None:
         """See `Backend.commit`."""

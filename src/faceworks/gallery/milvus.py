@@ -21,7 +21,7 @@ from ..errors import DuplicateEntry, GalleryUnavailable, InputError
 from ..optional import require
 from ..types import FloatArray
 from . import scan
-from .backend import NUMBERS, TEXTS, Binding, Change, Entries, Hits, Ids, Info, Person, Samples, require_revision
+from .backend import NUMBERS, TEXTS, Binding, Change, Entries, Hits, Ids, Info, Person, Samples, require_cosine, require_revision
 from .hdf5.codec import person_of
 
 __all__ = ["MilvusBackend"]
@@ -51,6 +51,7 @@ class MilvusBackend:
         self._milvus = require("pymilvus", "milvus", "a gallery in Milvus")
         place, _, query = url.removeprefix("milvus:").partition("?")
         self.name = re.sub(r"\W", "_", dict(part.split("=", 1) for part in query.split("&") if "=" in part).get("gallery", "people"))
+        self.beside = None if place.startswith("//") else Path(place)
         self.url, self._writable, self._lock = re.sub(r"//[^@/]*@", "//***@", url), mode != "r", threading.RLock()
         try:
             self._client = self._connect(place, mode)
@@ -97,20 +98,33 @@ class MilvusBackend:
             ("vector", "FLOAT_VECTOR", {"dim": 2}),
         ]
         self._create(self._people, fields, "L2")  # Milvus wants a vector in each collection
-        self._write_head(None, 0)
+        self._write_head(None, 0, False)
 
     def _create_samples(self, dim: int) -> None:
         numbers: list[tuple[Any, ...]] = [(name, "INT64", {}) for name in ("expires", "removed")]
         fields = [("id", "INT64", {"is_primary": True}), ("person", "VARCHAR", {"max_length": 64}), *numbers, ("record", "JSON", {})]
         self._create(self.name, [*fields, ("vector", "FLOAT_VECTOR", {"dim": dim})], "IP")
 
-    def _write_head(self, binding: Binding | None, revision: int) -> None:
-        record = {"binding": binding.to_json() if binding else None, "revision": revision}
+    def _write_head(self, binding: Binding | None, revision: int, audited: bool) -> None:
+        record = {"binding": binding.to_json() if binding else None, "revision": revision, "audited": audited}
         self._client.upsert(self._people, [{"key": HEAD, "name_key": "", "record": record, "vector": [0.0, 0.0]}])
 
-    def _head(self) -> tuple[Binding | None, int]:
+    def _head(self) -> tuple[Binding | None, int, bool]:
         row = self._client.query(self._people, filter=f'key == "{HEAD}"', output_fields=["record"])[0]["record"]
-        return Binding.from_json(row["binding"]) if row["binding"] else None, int(row["revision"])
+        return Binding.from_json(row["binding"]) if row["binding"] else None, int(row["revision"]), bool(row.get("audited"))
+
+    @property
+    def audited(self) -> bool:
+        """Whether who did what is kept in an audit log: in a file, since Milvus could not keep two writers from breaking the chain."""
+        with self._lock:
+            return self._head()[2]
+
+    def keep_audit(self) -> None:
+        """Note that this gallery is not to be opened without its audit log any more."""
+        with self._lock:
+            binding, revision, audited = self._head()
+            if not audited:
+                self._write_head(binding, revision, True)
 
     def _load(self) -> None:
         self._client.load_collection(self._people)
@@ -126,7 +140,7 @@ class MilvusBackend:
     def info(self) -> Info:
         """See `Backend.info`."""
         with self._lock:
-            binding, revision = self._head()
+            binding, revision, _ = self._head()
             people, samples = self._count(self._people) - 1, self._count(self.name)
         return Info("milvus", self.url, binding, people, samples, str(revision), self._writable, False, LARGEST_DIM, LARGEST_DIM)
 
@@ -141,11 +155,12 @@ class MilvusBackend:
                 raise GalleryUnavailable(f"{self.url}: {error}") from error
 
     def _commit(self, change: Change) -> None:
-        binding, revision = self._head()
+        binding, revision, audited = self._head()
         require_revision(change, str(revision), self.url)
         if change.clear:
             binding = None
         binding = change.binding or binding
+        require_cosine(binding, self.url)
         self._check(change, binding)
         if change.clear:
             if self._client.has_collection(self.name):
@@ -166,7 +181,7 @@ class MilvusBackend:
         for part in _chunks(list(range(0 if change.samples is None else len(change.samples))), ROWS):
             assert change.samples is not None
             self._client.upsert(self.name, [_row(change.samples, row) for row in part])
-        self._write_head(binding, revision + 1)
+        self._write_head(binding, revision + 1, audited)
 
     def _check(self, change: Change, binding: Binding | None) -> None:
         if change.samples is None or not len(change.samples):

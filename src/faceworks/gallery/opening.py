@@ -11,6 +11,7 @@ from .. import settings
 from ..errors import ConfigError, GalleryUnavailable
 from ..pipeline import PipelineSpec
 from . import names
+from .audit import AuditLog
 from .backend import Backend
 from .policy import Gallery
 
@@ -22,7 +23,7 @@ SUFFIXES = (".h5", ".hdf5", ".hdf")
 
 def open_gallery(
     url: str | Path = "people.h5", mode: Mode | Literal["w"] = "a", spec: PipelineSpec | None = None, *, wait: float = 5.0,
-    key: bytes | str | Path | None = None, encrypt: bool = False, audit: bool | None = None, actor: str = "", index: bool = True, calibration: Any = None,
+    key: bytes | str | Path | None = None, encrypt: bool = False, audit: bool | str | Path | None = None, actor: str = "", index: bool = True, calibration: Any = None,
     clock: Callable[[], int] = names.now, **options: Any,
 ) -> Gallery:  # fmt: skip
     """Open a gallery, or create one.
@@ -34,7 +35,8 @@ def open_gallery(
         spec, options: of the pipeline. A gallery that has a model is opened with the model's; options that contradict it raise.
         wait: seconds to wait for another writer. index: let an index answer where `exact=False` is asked for and the gallery is large.
         key, encrypt: seal at rest; the key is 32 bytes, a key file, or comes from FACEWORKS_GALLERY_KEY.
-        audit: keep a log of who did what, beside the file; None = if there is one already. actor: who is working, for that log.
+        audit: keep a log of who did what: True = beside the file or in the database, or the file's name; None = if there is one already. A gallery that
+            keeps one keeps it whoever opens it. actor: who is working, for that log.
         calibration: of the recipe: probabilities and thresholds at a requested FPIR.
 
     Raises:
@@ -53,18 +55,36 @@ def open_gallery(
         if options or spec is not None:
             base = spec or PipelineSpec().with_options(**(binding.spec if binding else {}))
             spec = base.with_options(**options)
-        log = None
-        if backend.info.kind == "hdf5":
-            from .audit import AuditLog
-
-            path = Path(backend.info.url)
-            log = AuditLog.beside(path, audit, actor, wait)
-        elif audit:
-            raise ConfigError("the audit log lies beside a gallery file; a database keeps its own (see its documentation)")
+        log = _audit_log(backend, audit, actor, wait)
         return Gallery(backend, spec, audit=log, calibration=calibration, clock=clock)
     except BaseException:
         backend.close()
         raise
+
+
+def _audit_log(backend: Any, wanted: bool | str | Path | None, actor: str, wait: float) -> AuditLog | None:
+    """The log that a gallery keeps, or is to keep from now on. A gallery that keeps one is not opened without it."""
+    info = backend.info
+    if info.kind == "postgres":
+        if isinstance(wanted, (str, Path)):
+            raise ConfigError("a gallery in PostgreSQL keeps its audit log in the database: audit=True")
+        if wanted and info.writable:
+            backend.keep_audit()
+        return AuditLog(backend, info.url, actor) if backend.audited else None
+    path = None if isinstance(wanted, bool) or wanted is None else Path(wanted)
+    beside = backend.beside if info.kind == "milvus" else Path(info.url) if info.kind == "hdf5" else None
+    if path is None and beside is not None:
+        path = beside.with_name(beside.name + ".audit")
+        wanted = wanted or path.exists()
+    if info.kind == "milvus":
+        if wanted and info.writable:
+            backend.keep_audit()
+        if backend.audited and path is None:
+            raise ConfigError(f"{info.url} is audited: name the file of its log (audit=FILE, --audit-file FILE)")
+        wanted = wanted or backend.audited
+    if wanted and path is None:
+        raise ConfigError(f"{info.url} has no place for an audit log: name a file (audit=FILE, --audit-file FILE)")
+    return AuditLog.in_file(path, actor, wait) if wanted and path is not None else None
 
 
 def open_backend(url: str | Path, mode: Mode, *, wait: float = 5.0, key: bytes | str | Path | None = None, encrypt: bool = False,

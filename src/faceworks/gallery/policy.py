@@ -8,18 +8,20 @@ import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from .. import image, similarity
-from ..errors import ConfigError, GalleryUnavailable, InputError, ModelMismatch, Outdated
+from .. import image
+from ..errors import ConfigError, GalleryUnavailable, InputError, Outdated
 from ..pipeline import Pipeline, PipelineSpec
 from ..types import FaceResult, FloatArray, Identification
 from . import adding, enrolling, names, removal, upkeep
+from . import binding as binding_
 from .backend import Backend, Binding, Change, Entries, Info, Person, Samples
 from .enrolling import Enrolled, NewFace
-from .identifying import Calibration, Template, Templates, Threshold, decide, nearest_people, threshold_at_fpir
+from .identifying import Calibration, Template, Templates, Threshold, decide, nearest_people, prepared, threshold_at_fpir
 
 if TYPE_CHECKING:
     from .audit import AuditLog
@@ -29,9 +31,6 @@ __all__ = ["Entry", "Gallery"]
 T = TypeVar("T")
 ROUNDS = 50
 """How often a change is computed anew because another writer was faster."""
-
-NO_EFFECT = frozenset({"device", "threads", "threshold", "select", "on_no_face", "calibration", "fmr", "max_faces"})
-"""Options of a spec that a gallery does not remember: they leave the vectors as they are."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -117,22 +116,13 @@ class Gallery:
         return self._pipeline
 
     def require(self, pipeline: Pipeline) -> None:
-        """Raise `ModelMismatch` unless the pipeline makes the vectors that are here."""
-        binding = self.binding
-        if binding is not None and binding.model != pipeline.embedding_id:
-            raise ModelMismatch(
-                f"the gallery {self.info.url} holds vectors of {binding.model}, not of {pipeline.embedding_id}: leave out the options that choose another "
-                f"model, or embed its pictures anew: faceworks gallery reindex --embedder {pipeline.spec.embedder}"
-            )
+        """Raise `ModelMismatch` unless the pipeline makes the vectors that are here; warn (`RecipeWarning`) when it finds faces in another way."""
+        if (binding := self.binding) is not None:
+            binding_.require(binding, pipeline, self.info.url)
 
     def bind(self, pipeline: Pipeline, dim: int) -> Binding:
         """The binding that vectors of this pipeline have."""
-        usual = PipelineSpec()
-        decisive = [item.name for item in dataclasses.fields(usual) if item.name not in NO_EFFECT]
-        changed = {
-            name: value for name in decisive if (value := getattr(pipeline.spec, name)) != getattr(usual, name) or name in ("detector", "embedder")
-        }
-        return Binding(pipeline.embedding_id, pipeline.recipe_id, dim, changed)
+        return binding_.bind(pipeline, dim)
 
     @property
     def calibration(self) -> Calibration | None:
@@ -334,6 +324,14 @@ class Gallery:
         self.backend.compact()
         return person
 
+    def rotate_key(self, key: bytes | str | Path) -> None:
+        """Seal an encrypted gallery file with another master key (32 bytes, base64 of them, or a file that holds either); the old one opens nothing any more.
+
+        Raises:
+            ConfigError: not encrypted, or no key.
+        """
+        upkeep.rotate_key(self, key)
+
     def clear(self) -> int:
         """Delete everybody for good; the model stays. How many samples went."""
         count = len(self.backend)
@@ -356,7 +354,7 @@ class Gallery:
         binding = self.binding
         if binding is None or not self.info.samples:
             return [[] for _ in vectors]
-        queries = similarity.unit(np.atleast_2d(vectors))
+        queries = prepared(binding, np.atleast_2d(vectors))
         if queries.shape[1] != binding.dim:
             raise InputError(f"the gallery holds vectors of {binding.dim} numbers, got {queries.shape[1]}")
         if k < 1:

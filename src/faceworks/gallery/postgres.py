@@ -19,7 +19,7 @@ from ..errors import DuplicateEntry, GalleryLocked, GalleryUnavailable, InputErr
 from ..optional import require
 from ..types import FloatArray
 from . import scan
-from .backend import NUMBERS, TEXTS, Binding, Change, Entries, Hits, Ids, Info, Person, Samples, require_revision
+from .backend import NUMBERS, TEXTS, Binding, Change, Entries, Hits, Ids, Info, Person, Samples, require_cosine, require_revision
 
 __all__ = ["PostgresBackend"]
 
@@ -37,6 +37,14 @@ MIGRATIONS = (
         consent text NOT NULL, PRIMARY KEY (gallery, id),
         FOREIGN KEY (gallery, person) REFERENCES faceworks_people ON DELETE CASCADE);
     CREATE INDEX faceworks_samples_person ON faceworks_samples (gallery, person);
+    """,
+    """
+    ALTER TABLE faceworks_galleries ADD COLUMN people bigint NOT NULL DEFAULT 0, ADD COLUMN samples bigint NOT NULL DEFAULT 0,
+        ADD COLUMN audited boolean NOT NULL DEFAULT false;
+    UPDATE faceworks_galleries g SET people = (SELECT count(*) FROM faceworks_people WHERE gallery = g.id),
+        samples = (SELECT count(*) FROM faceworks_samples WHERE gallery = g.id);
+    CREATE TABLE faceworks_audit (
+        gallery int NOT NULL REFERENCES faceworks_galleries ON DELETE CASCADE, n bigint NOT NULL, line text NOT NULL, PRIMARY KEY (gallery, n));
     """,
 )
 """Each brings the schema to its number; they are never changed, only added to."""
@@ -122,10 +130,10 @@ class PostgresBackend:
     def info(self) -> Info:
         """See `Backend.info`."""
         with self._connection() as connection:
-            binding, revision, people, samples = connection.execute(
-                "SELECT binding, revision, (SELECT count(*) FROM faceworks_people WHERE gallery = g.id), "
-                "(SELECT count(*) FROM faceworks_samples WHERE gallery = g.id) FROM faceworks_galleries g WHERE id = %s", (self._id,),
-            ).fetchone()  # fmt: skip
+            row = connection.execute("SELECT binding, revision, people, samples FROM faceworks_galleries WHERE id = %s", (self._id,)).fetchone()
+        if row is None:
+            raise GalleryUnavailable(f"the gallery {self.name!r} was deleted from {self.url}")
+        binding, revision, people, samples = row
         bound = Binding.from_json(binding) if binding else None
         return Info("postgres", self.url, bound, people, samples, str(revision), self._writable, False, LARGEST_DIM, INDEX_DIM)
 
@@ -134,25 +142,30 @@ class PostgresBackend:
         if not self._writable:
             raise GalleryUnavailable(f"{self.url} was opened for reading alone; open it with mode 'r+' or 'a'")
         with self._connection() as connection:
-            row = connection.execute("SELECT binding, revision FROM faceworks_galleries WHERE id = %s FOR UPDATE", (self._id,)).fetchone()
-            stored = row[0]
-            require_revision(change, str(row[1]), self.url)
+            held = "SELECT binding, revision, people, samples FROM faceworks_galleries WHERE id = %s FOR UPDATE"
+            stored, revision, people, samples = connection.execute(held, (self._id,)).fetchone()
+            require_revision(change, str(revision), self.url)
             binding = change.binding or (None if change.clear or not stored else Binding.from_json(stored))
+            require_cosine(binding, self.url)
             self._check(change, binding)
             if change.clear:
                 connection.execute("DELETE FROM faceworks_people WHERE gallery = %s", (self._id,))
+                people = samples = 0
             if change.clear or change.binding:
                 plain = json.dumps(change.binding.to_json()) if change.binding else None
                 connection.execute("UPDATE faceworks_galleries SET binding = %s WHERE id = %s", (plain, self._id))
             if change.remove_people:
-                connection.execute("DELETE FROM faceworks_people WHERE gallery = %s AND id = ANY(%s)", (self._id, list(change.remove_people)))
+                gone = (self._id, list(change.remove_people))
+                samples -= connection.execute("SELECT count(*) FROM faceworks_samples WHERE gallery = %s AND person = ANY(%s)", gone).fetchone()[0]
+                people -= connection.execute("DELETE FROM faceworks_people WHERE gallery = %s AND id = ANY(%s)", gone).rowcount
             if len(change.remove_samples):
-                gone = [int(id) for id in change.remove_samples]
-                connection.execute("DELETE FROM faceworks_samples WHERE gallery = %s AND id = ANY(%s)", (self._id, gone))
-            self._put_people(connection, change.people)
+                ids = [int(id) for id in change.remove_samples]
+                samples -= connection.execute("DELETE FROM faceworks_samples WHERE gallery = %s AND id = ANY(%s)", (self._id, ids)).rowcount
+            people += self._put_people(connection, change.people)
             if change.samples is not None and len(change.samples):
-                self._put_samples(connection, change.samples)
-            connection.execute("UPDATE faceworks_galleries SET revision = revision + 1 WHERE id = %s", (self._id,))
+                samples += self._put_samples(connection, change.samples)
+            counted = "UPDATE faceworks_galleries SET revision = revision + 1, people = %s, samples = %s WHERE id = %s"
+            connection.execute(counted, (people, samples, self._id))
 
     def _check(self, change: Change, binding: Binding | None) -> None:
         if change.samples is None or not len(change.samples):
@@ -166,16 +179,21 @@ class PostgresBackend:
         if len(np.unique(change.samples.id)) != len(change.samples):
             raise InputError("a sample id occurs twice in one change")
 
-    def _put_people(self, connection: Any, people: Sequence[Person]) -> None:
-        rows = [(self._id, p.id, p.name, json.dumps(dict(p.metadata)), p.created, p.removed, p.token) for p in people]
-        with connection.cursor() as cursor:
-            cursor.executemany(
-                f"INSERT INTO faceworks_people (gallery, {PEOPLE}) VALUES (%s, %s, %s, %s, %s, %s, %s) ON CONFLICT (gallery, id) DO UPDATE SET "
-                "name = excluded.name, metadata = excluded.metadata, created = excluded.created, removed = excluded.removed, token = excluded.token",
-                rows,
-            )  # fmt: skip
+    def _put_people(self, connection: Any, people: Sequence[Person]) -> int:
+        """Add or replace, in one statement; how many were added."""
+        last = {person.id: person for person in people}.values()
+        columns = ([p.id for p in last], [p.name for p in last], [json.dumps(dict(p.metadata)) for p in last], [p.created for p in last],
+                   [p.removed for p in last], [p.token for p in last])  # fmt: skip
+        fresh = connection.execute(
+            f"INSERT INTO faceworks_people (gallery, {PEOPLE}) SELECT %s, id, name, metadata::jsonb, created, removed, token "
+            f"FROM unnest(%s::text[], %s::text[], %s::text[], %s::bigint[], %s::bigint[], %s::text[]) AS t ({PEOPLE}) ON CONFLICT (gallery, id) DO UPDATE "
+            "SET name = excluded.name, metadata = excluded.metadata, created = excluded.created, removed = excluded.removed, token = excluded.token "
+            "RETURNING (xmax = 0)", (self._id, *columns),
+        ).fetchall()  # fmt: skip
+        return sum(row[0] for row in fresh)
 
-    def _put_samples(self, connection: Any, samples: Samples) -> None:
+    def _put_samples(self, connection: Any, samples: Samples) -> int:
+        """Add or replace; how many were added."""
         names = ", ".join(COLUMNS)
         connection.execute("CREATE TEMP TABLE IF NOT EXISTS fresh (LIKE faceworks_samples) ON COMMIT DELETE ROWS")
         with connection.cursor().copy(f"COPY fresh (gallery, {names}) FROM STDIN") as copy:
@@ -187,9 +205,11 @@ class PostgresBackend:
                 copy.write_row((self._id, int(samples.id[i]), person, vector, *numbers, box, samples.source[i], samples.consent[i]))
         values = ", ".join(f"{name} = excluded.{name}" for name in COLUMNS[1:])
         try:
-            connection.execute(
-                f"INSERT INTO faceworks_samples (gallery, {names}) SELECT gallery, {names} FROM fresh ON CONFLICT (gallery, id) DO UPDATE SET {values}"
-            )
+            row = connection.execute(
+                f"WITH put AS (INSERT INTO faceworks_samples (gallery, {names}) SELECT gallery, {names} FROM fresh ON CONFLICT (gallery, id) "
+                f"DO UPDATE SET {values} RETURNING (xmax = 0) AS added) SELECT count(*) FILTER (WHERE added) FROM put"
+            ).fetchone()
+            return int(row[0])
         except self._psycopg.errors.ForeignKeyViolation as error:
             raise InputError(f"samples of nobody: {_first(error)}") from error
 
@@ -277,6 +297,33 @@ class PostgresBackend:
                 connection.execute("VACUUM (FULL) faceworks_people")
             finally:
                 connection.autocommit = False
+
+    # --- the audit log: see `audit.Chain` ---
+
+    @property
+    def audited(self) -> bool:
+        """Whether who did what is kept in `faceworks_audit`."""
+        with self._connection() as connection:
+            return bool(connection.execute("SELECT audited FROM faceworks_galleries WHERE id = %s", (self._id,)).fetchone()[0])
+
+    def keep_audit(self) -> None:
+        """Keep it from now on."""
+        with self._connection() as connection:
+            connection.execute("UPDATE faceworks_galleries SET audited = true WHERE id = %s", (self._id,))
+
+    def extend(self, make: Callable[[dict[str, Any] | None], dict[str, Any]]) -> None:
+        """Append a line in one transaction."""
+        with self._connection() as connection:
+            connection.execute("SELECT 1 FROM faceworks_galleries WHERE id = %s FOR UPDATE", (self._id,))
+            last = connection.execute("SELECT line FROM faceworks_audit WHERE gallery = %s ORDER BY n DESC LIMIT 1", (self._id,)).fetchone()
+            line = make(json.loads(last[0]) if last else None)
+            connection.execute("INSERT INTO faceworks_audit (gallery, n, line) VALUES (%s, %s, %s)", (self._id, line["n"], json.dumps(line)))
+
+    def lines(self) -> list[dict[str, Any]]:
+        """All lines, oldest first."""
+        with self._connection() as connection:
+            rows = connection.execute("SELECT line FROM faceworks_audit WHERE gallery = %s ORDER BY n", (self._id,)).fetchall()
+        return [json.loads(row[0]) for row in rows]
 
     def __len__(self) -> int:
         return self.info.samples

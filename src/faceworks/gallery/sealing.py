@@ -81,7 +81,7 @@ class Sealed:
     def __init__(self, master: bytes) -> None:
         aead = require("cryptography.hazmat.primitives.ciphers.aead", "crypto", "an encrypted gallery")
         self._cipher = aead.AESGCM
-        self._master, self._identity = aead.AESGCM(master), hashlib.sha256(b"faceworks gallery key" + master).hexdigest()[:16]
+        self._key, self._master, self._identity = master, aead.AESGCM(master), _identity(master)
         self._space = secrets.token_hex(16)
         self._people: dict[str, tuple[str, bytes]] = {}
         self._slots: dict[str, str] = {}
@@ -115,10 +115,11 @@ class Sealed:
 
     # --- writing ---
 
-    def rotate(self, master: bytes) -> None:
-        """Seal the people's keys with another master key from now on; the next compaction rewrites all of them."""
-        other = Sealed(master)
-        self._master, self._identity = other._master, other._identity
+    def rotate(self, master: bytes) -> bytes:
+        """Seal the people's keys with another master key from now on, and return the one until now; a compaction must follow (`Hdf5Backend.rotate`)."""
+        before, self._key = self._key, master
+        self._master, self._identity = self._cipher(master), _identity(master)
+        return before
 
     def encode(self, change: Change) -> list[bytes]:
         """See `Codec.encode`."""
@@ -220,6 +221,11 @@ class Sealed:
         columns: dict[str, Any] = {name: numbers[name] if NUMBERS[name][1] > 1 else numbers[name][:, 0] for name in COLUMNS}
         columns |= {name: [row[place] for row in texts] for place, name in enumerate(TEXTS)}
         return Samples(tuple(people), np.array(header["id"], np.int64), np.array(header["person"], np.int32), vectors, **columns)
+
+
+def _identity(master: bytes) -> str:
+    """Says which key it is, and nothing of it."""
+    return hashlib.sha256(b"faceworks gallery key" + master).hexdigest()[:16]
 
 
 def _text(data: bytes) -> str:

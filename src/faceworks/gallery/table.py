@@ -186,6 +186,8 @@ class Table:
             raise InputError("samples need a model: the first change of a gallery names it in `binding`")
         if change.samples.vectors.shape[1] != binding.dim:
             raise InputError(f"the gallery holds vectors of {binding.dim} numbers, got {change.samples.vectors.shape[1]}")
+        if binding.metric == "chi2" and (change.samples.vectors < 0).any():
+            raise InputError("a chi2 gallery holds histograms: numbers that are not negative")
         if len(np.unique(change.samples.id)) != len(change.samples):
             raise InputError("a sample id occurs twice in one change")
         fresh = {person.id for person in change.people}
@@ -354,17 +356,33 @@ class Table:
     def search(self, queries: FloatArray, k: int, now: int, candidates: Callable[[FloatArray], list[Rows]] | None = None) -> list[Hits]:
         """See `Backend.search`; `candidates` (an index) proposes rows of the base instead of reading all of it."""
         dead = self.dead(now)
+        if self.binding is not None and self.binding.metric == "chi2":
+            return self._search_histograms(queries, k, dead)
         n = len(self.base)
         if candidates is None:
             found = scan.nearest([self.base, self.tail.values], queries, k, dead)
         else:
-            late = scan.nearest([self.tail.values], queries, k, dead[dead >= n] - n)
-            found = [np.concatenate([rows[~np.isin(rows, dead)], tail + n]) for rows, tail in zip(candidates(queries), late, strict=True)]
+            found = candidates(queries)
+            if len(dead):
+                found = [rows[~np.isin(rows, dead)] for rows in found]
+            if len(self.tail):
+                late = scan.nearest([self.tail.values], queries, k, dead[dead >= n] - n)
+                found = [np.concatenate([rows, tail + n]) for rows, tail in zip(found, late, strict=True)]
         ids, persons = self.column("id"), self.column("person")
         answers = []
         for query, rows in zip(queries, found, strict=True):
             best, scores = scan.order(query, rows, ids[rows], self.vectors, k)
             answers.append(Hits(ids[best], scores, [self.people.id_at(int(place)) for place in persons[best]]))
+        return answers
+
+    def _search_histograms(self, queries: FloatArray, k: int, dead: Rows) -> list[Hits]:
+        rows = np.setdiff1d(np.arange(len(self.column("id"))), dead, assume_unique=True)
+        lengths, ids, answers = self._late_values("length", rows), self.column("id")[rows], []
+        for query in queries:
+            scores = scan.chi_squares(query, self.vectors(rows), lengths)
+            best = np.lexsort((ids, -scores))[: max(k, 0)]
+            people = [self.people.id_at(int(place)) for place in self.column("person")[rows[best]]]
+            answers.append(Hits(ids[best], scores[best], people))
         return answers
 
 

