@@ -73,7 +73,7 @@ def london(data: Path) -> list[Sample]:
 
 
 def lfw(data: Path) -> list[Sample]:
-    """LFW (deep-funneled): one picture of each of 750 men and 750 women, drawn at random (seed 0)."""
+    """LFW (deep-funneled): one picture of each of 250 men and 250 women, drawn at random (seed 0)."""
     root = data / "lfw"
     names = [{line.strip().removesuffix(".jpg") for line in (root / f"{kind}_names.txt").open(encoding="utf-8")} for kind in ("male", "female")]
     both = names[0] & names[1]
@@ -86,15 +86,14 @@ def lfw(data: Path) -> list[Sample]:
             people[kind].append(Sample(path, {"gender": kind}))
     rng = np.random.default_rng(0)
     drawn = {kind: sorted(rng.permutation(len(rows))[:750]) for kind, rows in people.items()}
-    return [people[kind][index] for kind in people for index in drawn[kind]]
+    return [people[kind][index] for kind in people for index in drawn[kind]][::3]
 
 
 SETS: Mapping[str, tuple[Callable[[Path], list[Sample]], tuple[str, ...]]] = {
     "fer2013": (fer2013, ("emotion",)),
     "utkface": (utkface, ("age", "gender", "race")),
     "london": (london, ("age", "gender", "emotion", "liveness")),
-    "lfw": (lfw, ("gender",)),
-    "lfw-500": (lambda data: lfw(data)[::3], ("liveness",)),
+    "lfw": (lfw, ("gender", "liveness")),
 }
 """Data set -> (its reader, the attributes it measures)."""
 
@@ -343,7 +342,7 @@ def liveness_section(state: Path) -> str:
     rows = []
     for name in cards.names("attribute"):
         scores = []
-        for set_name in ("london", "lfw-500"):
+        for set_name in ("london", "lfw"):
             arrays = answers(state, set_name, "liveness").get(name)
             if arrays is not None:
                 scores.append(arrays["liveness"][:, list(arrays["liveness.labels"]).index("real")])
