@@ -120,6 +120,8 @@ def open_backend(url: str | Path, mode: Mode, *, wait: float = 5.0, key: bytes |
 def _file(path: Path, mode: Mode, wait: float, key: bytes | str | Path | None, encrypt: bool, index: bool) -> Backend:
     from .hdf5 import Hdf5Backend, is_sealed
 
+    if not path.name:
+        raise ConfigError(f"{str(path)!r} names no gallery; name a file such as people.h5")
     sealed = encrypt if not path.is_file() else is_sealed(path)
     codec, attributes = None, {}
     if encrypt and not sealed:
