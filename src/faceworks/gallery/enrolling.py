@@ -176,6 +176,8 @@ Found: TypeAlias = "tuple[ImageArray, Face, Quality] | FaceworksError"
 def _chunk(gallery: Gallery, batch: Sequence[NewFace], least: float | None, keep: bool) -> list[Enrolled]:
     found = [_look(gallery, item, least) for item in batch]
     results = [entry for entry in found if not isinstance(entry, FaceworksError)]
+    if not results:
+        return [Enrolled(item, error=entry) for item, entry in zip(batch, found, strict=True) if isinstance(entry, FaceworksError)]
     embeddings = gallery.pipeline.embed_faces([entry[0] for entry in results], [[entry[1]] for entry in results])
     made = [group[0] for group in embeddings]
     return gallery.settle(lambda since: _placed(gallery, batch, found, made, keep, since))

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from .. import settings
-from ..errors import ConfigError, GalleryUnavailable
+from ..errors import ConfigError, GalleryCorrupt, GalleryUnavailable
 from ..pipeline import PipelineSpec
 from . import names
 from .audit import AuditLog
@@ -49,7 +49,7 @@ def open_gallery(
         )
     if mode not in ("r", "r+", "a", "x"):
         raise ConfigError(f"a gallery is opened with mode r, r+, a or x, got {mode!r}")
-    backend = open_backend(url, mode, wait=wait, key=key, encrypt=encrypt, index=index)
+    backend = open_backend(url, mode, wait=wait, key=key, encrypt=encrypt, index=index, audited=audit is True)
     try:
         binding = backend.info.binding
         if options or spec is not None:
@@ -76,6 +76,8 @@ def _audit_log(backend: Any, wanted: bool | str | Path | None, actor: str, wait:
     if path is None and beside is not None:
         path = beside.with_name(beside.name + ".audit")
         wanted = wanted or path.exists()
+    if info.kind == "hdf5" and not wanted and backend.attributes.get("audited"):
+        raise GalleryCorrupt(f"{info.url} is audited, and its log {path} is not there: put it back, or name the file (audit=FILE, --audit-file FILE)")
     if info.kind == "milvus":
         if wanted and info.writable:
             backend.keep_audit()
@@ -84,11 +86,11 @@ def _audit_log(backend: Any, wanted: bool | str | Path | None, actor: str, wait:
         wanted = wanted or backend.audited
     if wanted and path is None:
         raise ConfigError(f"{info.url} has no place for an audit log: name a file (audit=FILE, --audit-file FILE)")
-    return AuditLog.in_file(path, actor, wait) if wanted and path is not None else None
+    return AuditLog.in_file(path, actor, wait, info.writable) if wanted and path is not None else None
 
 
 def open_backend(url: str | Path, mode: Mode, *, wait: float = 5.0, key: bytes | str | Path | None = None, encrypt: bool = False,
-                 index: bool = True) -> Backend:  # fmt: skip
+                 index: bool = True, audited: bool = False) -> Backend:  # fmt: skip
     """The store behind an address; see `open_gallery`."""
     text = str(url)
     scheme = re.match(r"([a-z][a-z0-9+]+):", text)
@@ -114,16 +116,17 @@ def open_backend(url: str | Path, mode: Mode, *, wait: float = 5.0, key: bytes |
         from .milvus import MilvusBackend
 
         return MilvusBackend(text, mode)
-    return _file(Path(text.removeprefix("file://").removeprefix("file:") if kind == "file" else url), mode, wait, key, encrypt, index)
+    return _file(Path(text.removeprefix("file://").removeprefix("file:") if kind == "file" else url), mode, wait, key, encrypt, index, audited)
 
 
-def _file(path: Path, mode: Mode, wait: float, key: bytes | str | Path | None, encrypt: bool, index: bool) -> Backend:
+def _file(path: Path, mode: Mode, wait: float, key: bytes | str | Path | None, encrypt: bool, index: bool, audited: bool) -> Backend:
     from .hdf5 import Hdf5Backend, is_sealed
 
     if not path.name:
         raise ConfigError(f"{str(path)!r} names no gallery; name a file such as people.h5")
     sealed = encrypt if not path.is_file() else is_sealed(path)
-    codec, attributes = None, {}
+    codec: Any = None
+    attributes: dict[str, Any] = {"audited": True} if audited else {}
     if encrypt and not sealed:
         raise ConfigError(f"{path} is not encrypted; export it and import it into a new encrypted gallery")
     if sealed:
@@ -132,7 +135,7 @@ def _file(path: Path, mode: Mode, wait: float, key: bytes | str | Path | None, e
         if key is None:
             raise ConfigError(f"{path} is encrypted: give its key (key=, --key-file or FACEWORKS_GALLERY_KEY)")
         codec = Sealed(read_key(key))
-        attributes = codec.attributes
+        attributes |= codec.attributes
     backend = Hdf5Backend(path, mode, codec=codec, wait=wait, attributes=attributes)
     if index:
         from .index import Index
