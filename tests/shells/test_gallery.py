@@ -181,3 +181,25 @@ def test_another_detector_than_the_gallerys_is_said(out: Out, tmp_path: Path, ca
     run(["gallery", "identify", str(path), "--detector", "haar-frontalface", "--threshold", "0.1", "--json"])
     assert "found by whole, now haar-frontalface looks" in capsys.readouterr().err
     assert "gallery reindex --embedder" in out("identify", path, "--embedder", "sface-2021dec-int8bq", code=2)
+
+
+def test_a_table_of_faces_is_enrolled_without_embedding_again(out: Out, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    needed("pyarrow")
+    for person in range(3):
+        for shot in range(2):
+            (tmp_path / "in" / f"Person {person}").mkdir(parents=True, exist_ok=True)
+            picture(tmp_path / "in" / f"Person {person}" / f"{shot}.png", person, shot)
+    (tmp_path / "in" / "Person 2" / "bad.png").write_bytes(b"no picture")
+    run(["batch", "embed", "in", "--out", "faces", *MODEL, "--executor", "serial", "--quiet"])
+    said = out("enroll", "--from", "faces", *MODEL, code=2)
+    assert "bad.png: the table has no face" in said
+    assert [(item["name"], item["samples"]) for item in json.loads(out("people", "--json"))] == [(f"Person {n}", 2) for n in range(3)]
+    shown = json.loads(out("show", "Person 1", "--json"))["samples"][0]
+    assert shown["source"].endswith("0.png")
+    assert len(shown["box"]) == 4
+    found = json.loads(out("identify", picture(tmp_path / "probe.png", 1, 9), "--threshold", "0.05", "--json"))
+    assert found[0]["faces"][0]["person"] == "Person 1"
+    out("enroll", "--from", "faces", "--person", "Everybody", *MODEL, "--gallery", "one.h5", code=2)
+    assert [item["samples"] for item in json.loads(out("people", "--gallery", "one.h5", "--json"))] == [6]
+    assert "are of lbph" in out("enroll", "--from", "faces", "--gallery", "other.h5", code=2)
+    assert "or a table" in out("enroll", "in", "--from", "faces", code=2)

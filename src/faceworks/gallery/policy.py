@@ -124,6 +124,10 @@ class Gallery:
         """The binding that vectors of this pipeline have."""
         return binding_.bind(pipeline, dim)
 
+    def bound(self, model: str, dim: int) -> Binding:
+        """See `binding.bound`."""
+        return binding_.bound(self._pipeline, model, dim)
+
     @property
     def calibration(self) -> Calibration | None:
         """Of the recipe: the given one, else the pipeline's, else None."""
