@@ -153,7 +153,7 @@ def report(done: list[Enrolled], as_json: bool, quiet: bool, url: str) -> None:
 @gallery_options
 @common
 def remove(person: str, samples: tuple[int, ...], as_json: bool, quiet: bool, **options: Any) -> int:
-    """Remove a person, or some samples. For 15 minutes `restore` undoes it; then `purge` (or the next removal) deletes for good."""
+    """Remove a person, or some samples. For 15 minutes `restore` undoes it; then `purge` deletes for good."""
     with opened("r+", options) as found:
         count = found.remove(person, list(samples) or None)
     return say(

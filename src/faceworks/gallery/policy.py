@@ -69,7 +69,7 @@ class Gallery:
 
     def __len__(self) -> int:
         """People, without removed ones."""
-        return len(self.people())
+        return sum(not person.removed for person in self.backend.entries().people)
 
     def close(self) -> None:
         """Let go of the store."""

@@ -11,7 +11,17 @@ import numpy as np
 import pytest
 
 from faceworks import settings
-from faceworks.errors import ConfigError, DuplicateEntry, FaceworksError, GalleryCorrupt, GalleryUnavailable, InputError, ManifestError, ModelMismatch
+from faceworks.errors import (
+    ConfigError,
+    DuplicateEntry,
+    FaceworksError,
+    GalleryCorrupt,
+    GalleryUnavailable,
+    InputError,
+    ManifestError,
+    MissingDependency,
+    ModelMismatch,
+)
 from faceworks.gallery import Gallery, open_gallery
 from faceworks.gallery.backend import Change
 from faceworks.gallery.hdf5.seed import read_seed
@@ -223,6 +233,29 @@ def test_forgetting_leaves_no_key_and_the_chain_holds(sealed: tuple[Path, Any], 
         assert token in gallery.audit.chain.path.read_text(), "the token stays in the log and leads to nobody"
     with open_gallery(path, "r", key=key) as gallery:
         assert [entry.person.name for entry in gallery.people()] == ["Bob"]
+
+
+def test_who_is_forgotten_is_on_no_byte_of_the_disk(tmp_path: Path) -> None:
+    """Of a gallery that is not encrypted, with an index and an audit log beside it."""
+    vectors = np.random.default_rng(0).normal(size=(40, 32)).astype(np.float32)
+    with open_gallery(tmp_path / "p.h5", audit=True) as gallery:
+        gallery.enroll_vectors([NAME] * 2 + ["Bob"] * 38, vectors, MODEL, source=[SOURCE] * 2 + ["bob.jpg"] * 38)
+        with contextlib.suppress(MissingDependency):
+            gallery.build_index()
+        gallery.enroll_vectors([NAME], vectors[:1] + 1, MODEL, source=[SOURCE])
+        unit = gallery.get(NAME).samples.vectors
+        plain = [NAME.encode(), SOURCE.encode(), gallery.person(NAME).id.encode(), *(row.tobytes()[:16] for row in unit)]
+        assert all(text in bytes_on_disk(tmp_path) for text in plain)
+        gallery.forget(NAME)
+        data = bytes_on_disk(tmp_path)
+        assert not [text for text in plain if text in data]
+        assert not list(tmp_path.glob("*.index*"))
+        assert b"bob.jpg" in data
+        gallery.enroll_vectors([NAME], vectors[:1], MODEL)
+        gallery.remove(NAME)
+        gallery.purge(removed_before=1 << 62)
+        gallery.backend.compact()
+        assert NAME.encode() not in bytes_on_disk(tmp_path)
 
 
 def test_sealed_bytes_cannot_be_changed_or_moved(sealed: tuple[Path, Any]) -> None:
