@@ -1,7 +1,7 @@
 """What alignment is worth: deepface and faceworks with the same two networks on LFW, folds 9 and 10 of View 2.
 
     PEER/python bench/deepface_alignment.py theirs LFW PAIRS THEIRS.npz    in deepface's environment (bench/peers.sh makes one); imports nothing of ours
-    python bench/deepface_alignment.py report LFW PAIRS THEIRS.npz --out docs/benchmarks-alignment.md
+    python bench/deepface_alignment.py report LFW PAIRS THEIRS.npz [--detector yunet-2023mar] [--vectors DIR] [--unaligned] --out docs/benchmarks-alignment.md
 
 LFW is the folder of person folders, PAIRS its pairs.txt. `theirs` can be stopped and goes on where it was. Of each picture's faces both sides take the
 same one by one rule: the largest area − 2 · squared distance of the box's center to the picture's (LFW's person is in the middle). Where deepface finds no
@@ -81,8 +81,9 @@ def theirs(root: Path, pairs: Path, out: Path) -> None:
         save()
 
 
-def report(root: Path, pairs: Path, out_of_theirs: Path, page: Path | None) -> None:
-    from faceworks.evaluate import embed_pictures, metrics, protocols
+def report(root: Path, pairs: Path, out_of_theirs: Path, page: Path | None, detector: str, vectors: Path | None, unaligned: bool) -> None:
+    from faceworks.evaluate import metrics, protocols
+    from faceworks.evaluate.vectors import embed_pictures
     from faceworks.pipeline import PipelineSpec
     from faceworks.settings import current
 
@@ -99,17 +100,17 @@ def report(root: Path, pairs: Path, out_of_theirs: Path, page: Path | None) -> N
     def binomial(result: protocols.FoldResult) -> float:
         return float(np.sqrt(result.mean * (1 - result.mean) / len(same)))
 
-    store = current().cache / "vectors"
+    store = (vectors or current().cache) / "vectors"
     rows, ours = [], None
-    for label, spec in (
-        ("five points, similarity (the network's own crop)", PipelineSpec(detector="yunet-2023mar", select="central")),
-        ("no alignment: the square about the box", PipelineSpec(detector="yunet-2023mar", select="central", align="square:1.0")),
-    ):
+    ways = {"five points, similarity (the network's own crop)": PipelineSpec(detector=detector, select="central")}
+    if unaligned:
+        ways["no alignment: the square about the box"] = PipelineSpec(detector=detector, select="central", align="square:1.0")
+    for label, spec in ways.items():
         found = embed_pictures(list(names), spec, store, batch_size=8)
         missed = sum(vector is None for vector in found.vectors.values())
         result = judge(np.stack([found.vectors[path] if found.vectors[path] is not None else np.ones(128) for path in names]))
         ours = ours or result
-        rows.append((f"faceworks, YuNet: {label}", result, missed, None if result is ours else metrics.mcnemar(ours.correct, result.correct)))
+        rows.append((f"faceworks, {detector}: {label}", result, missed, None if result is ours else metrics.mcnemar(ours.correct, result.correct)))
     for way in WAYS:
         result = judge(data[f"{way} vectors"])
         rows.append(
@@ -133,12 +134,15 @@ def main() -> None:
     parser.add_argument("root", type=Path)
     parser.add_argument("pairs", type=Path)
     parser.add_argument("file", type=Path)
+    parser.add_argument("--detector", default="yunet-2023mar", help="report: the card")
+    parser.add_argument("--vectors", type=Path, help="report: an evaluation's folder, whose vectors are taken")
+    parser.add_argument("--unaligned", action="store_true", help="report: ours without alignment, too")
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
     if arguments.step == "theirs":
         theirs(arguments.root, arguments.pairs, arguments.file)
     else:
-        report(arguments.root, arguments.pairs, arguments.file, arguments.out)
+        report(arguments.root, arguments.pairs, arguments.file, arguments.out, arguments.detector, arguments.vectors, arguments.unaligned)
 
 
 if __name__ == "__main__":

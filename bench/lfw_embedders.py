@@ -1,12 +1,13 @@
 """Every embedder whose bytes can be had, on LFW View 2: the table of docs/embedders.md.
 
-    python bench/lfw_embedders.py embed LFW PAIRS WORK     each picture once, detection shared; can be stopped and goes on where it was
-    python bench/lfw_embedders.py report LFW PAIRS WORK --out docs/embedders.md
+    python bench/lfw_embedders.py LFW PAIRS WORK                   each picture once, detection shared; can be stopped and goes on where it was
+    python bench/lfw_embedders.py LFW PAIRS WORK --reference       the same networks behind other people's detection and crops (needs dlib)
+    python bench/lfw_table.py LFW PAIRS WORK --out docs/embedders.md
 
-LFW is the folder of person folders (deep-funneled), PAIRS its pairs.txt, WORK a folder for vectors: it holds those of real people. `embed` writes into
+LFW is the folder of person folders (deep-funneled), PAIRS its pairs.txt, WORK a folder for vectors: it holds those of real people. It writes into
 WORK/vectors what `faceworks evaluate lfw` would have embedded (the first pictures are embedded by the plain pipeline too, and must agree), so that
-`report` is that command's own code on each recipe. It needs dlib, for the reference beside ours: OpenCV's YuNet and its five-point crop, dlib's points and
-chips, and the same network files. On that the same protocol is run, and decisions on each pair are compared (McNemar).
+the table is that command's own code on each recipe. The reference is OpenCV's YuNet and five-point crop, dlib's points and chips, and the same network
+files: on it the same protocol is run, and decisions on each pair are compared (McNemar).
 """
 
 from __future__ import annotations
@@ -18,24 +19,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from faceworks import align, assets, batch, cards, image, similarity
+from faceworks import align, assets, batch, cards, image
 from faceworks.attributes.quality import measure
 from faceworks.embed import load_embedder
-from faceworks.evaluate import (
-    FusedReport,
-    PairList,
-    Report,
-    compare_reports,
-    evaluate_pairs,
-    fuse_reports,
-    fuse_scores,
-    k_fold,
-    mcnemar,
-    read_lfw_pairs,
-)
-from faceworks.evaluate.score_fusion import write_report
+from faceworks.evaluate import read_lfw_pairs
 from faceworks.evaluate.vectors import VectorStore
 from faceworks.pipeline import Pipeline, PipelineSpec
 from faceworks.types import Crop, Face, View
@@ -100,7 +88,7 @@ def by_hand(name: str, pixels: list[np.ndarray]) -> np.ndarray:
     return load_embedder(name).embed(views)[0]
 
 
-def collect(pictures: list[Path], pipelines: dict[str, Pipeline], reference: Reference, known: dict[str, Any]) -> dict[str, np.ndarray]:
+def collect(pictures: list[Path], pipelines: dict[str, Pipeline], known: dict[str, Any]) -> dict[str, np.ndarray]:
     """Everything about one shard of pictures; rows of pictures without a face are zero. `known`: SFace's vectors from an earlier evaluation."""
     rows: dict[str, list[np.ndarray]] = {}
     for start in range(0, len(pictures), 8):
@@ -126,27 +114,37 @@ def collect(pictures: list[Path], pipelines: dict[str, Pipeline], reference: Ref
             keep(name, plain, here)
             if name in MIRRORED:
                 keep(f"{name} mirrored", mirrored, here)
-        cut = [(k, pair) for k, picture in enumerate(loaded) if (pair := reference.crops(picture)) is not None]
-        places = [k for k, _ in cut]
-        chips = [pair[1] for _, pair in cut]
-        keep("reference found", np.ones((len(cut), 1)), places)
-        keep(f"reference {SFACE}", by_hand(SFACE, [pair[0] for _, pair in cut]), places)
-        keep(f"reference {DLIB}", by_hand(DLIB, chips), places)
-        keep(f"reference {DLIB} mirrored", by_hand(DLIB, [np.ascontiguousarray(chip[:, ::-1]) for chip in chips]), places)
     return {key: np.concatenate(values) for key, values in rows.items()}
 
 
-def embed(root: Path, pairs: Path, work: Path, limit: int) -> None:
+def refer(pictures: list[Path], reference: Reference) -> dict[str, np.ndarray]:
+    """The reference's vectors of one shard; rows of pictures without a face are zero."""
+    rows: dict[str, np.ndarray] = {}
+    cut = [(k, pair) for k, path in enumerate(pictures) if (pair := reference.crops(image.load(path))) is not None]
+    places, chips = [k for k, _ in cut], [pair[1] for _, pair in cut]
+    for key, values in {
+        f"reference {SFACE}": by_hand(SFACE, [pair[0] for _, pair in cut]),
+        f"reference {DLIB}": by_hand(DLIB, chips),
+        f"reference {DLIB} mirrored": by_hand(DLIB, [np.ascontiguousarray(chip[:, ::-1]) for chip in chips]),
+    }.items():
+        rows[key] = np.zeros((len(pictures), values.shape[1]), np.float32)
+        rows[key][places] = values
+    return rows
+
+
+def embed(root: Path, pairs: Path, work: Path, limit: int, other: bool) -> None:
     work.mkdir(parents=True, exist_ok=True, mode=0o700)
     pictures = list(read_lfw_pairs(pairs, root).pictures)[: limit or None]
     pipelines = {name: Pipeline(spec_of(name)) for name in PLAIN}
-    check(pictures[:4], pipelines)
-    reference, known = Reference(), store_of(work, spec_of(SFACE)).vectors
+    reference, known = Reference() if other else None, store_of(work, spec_of(SFACE)).vectors
+    if reference is None:
+        check(pictures[:4], pipelines)
     for start in range(0, len(pictures), SHARD):
-        shard = work / f"shard-{start:05d}.npz"
+        shard = work / f"{'reference' if other else 'shard'}-{start:05d}.npz"
         if not shard.exists():
-            data = collect(pictures[start : start + SHARD], pipelines, reference, known)
-            keys = np.array([image.content_hash(path) for path in pictures[start : start + SHARD]])
+            part = pictures[start : start + SHARD]
+            data = collect(part, pipelines, known) if reference is None else refer(part, reference)
+            keys = np.array([image.content_hash(path) for path in part])
             temporary = shard.with_suffix(".tmp")
             with temporary.open("wb") as file:
                 np.savez(file, keys=keys, **data)
@@ -154,8 +152,11 @@ def embed(root: Path, pairs: Path, work: Path, limit: int) -> None:
             print(f"{start + len(keys)} of {len(pictures)}", file=sys.stderr, flush=True)
 
 
-def recipes() -> dict[str, tuple[PipelineSpec, Any]]:
+def recipes(detector: str = PipelineSpec().detector) -> dict[str, tuple[PipelineSpec, Any]]:
     """What is judged: label -> (recipe, function from a shard to its vectors)."""
+
+    def spec_of(name: str, **options: Any) -> PipelineSpec:
+        return globals()["spec_of"](name, detector=detector, **options)
 
     def flipped(name: str) -> Any:
         return lambda data: data[name] + data[f"{name} mirrored"]
@@ -189,177 +190,15 @@ def check(pictures: list[Path], pipelines: dict[str, Pipeline]) -> None:
                 sys.exit(f"{label}: the shared pass is not the pipeline")
 
 
-def fill(work: Path) -> None:
-    """Put the shards into the vector stores of their recipes."""
-    shards = [dict(np.load(path, allow_pickle=False)) for path in sorted(work.glob("shard-*.npz"))]
-    for spec, make in recipes().values():
-        store = store_of(work, spec)
-        for data in shards:
-            if all(key in store.vectors for key in data["keys"]):
-                continue
-            vectors = np.zeros((0, 0)) if not data["found"].any() else make({k: v[data["found"][:, 0] > 0] for k, v in data.items()})
-            rows = iter(np.asarray(vectors, np.float32))
-            for key, there in zip(data["keys"], data["found"][:, 0] > 0, strict=True):
-                store.add(str(key), next(rows) if there else None)
-        store.flush()
-
-
-def run(pairs: PairList, work: Path, label: str, spec: PipelineSpec) -> Report:
-    """`faceworks evaluate lfw --out WORK/runs/LABEL`; all runs share one folder of vectors, in which nothing must be missing."""
-    folder = work / "runs" / label.replace(", ", "-")
-    folder.mkdir(parents=True, exist_ok=True)
-    if not (folder / "vectors").exists():
-        (folder / "vectors").symlink_to(work.resolve() / "vectors")
-    report = evaluate_pairs(pairs, spec, out=folder, dataset="LFW View 2, deep-funneled", progress=False)
-    print(
-        f"{label}: {100 * report.accuracy.mean:.2f} ± {100 * report.accuracy.stderr:.2f}, {report.counts['embedded']} embedded",
-        file=sys.stderr,
-        flush=True,
-    )
-    return report
-
-
-def complete(pairs: PairList, work: Path, spec: PipelineSpec) -> bool:
-    """Whether every picture's vector is kept."""
-    kept = store_of(work, spec).vectors
-    return all(image.content_hash(picture) in kept for picture in pairs.pictures)
-
-
-def percent(value: float | None, digits: int = 2) -> str:
-    return "–" if value is None else f"{100 * value:.{digits}f}"
-
-
-def tar(points: Any, rate: str = "0.001") -> str:
-    return (
-        "–"
-        if rate not in points
-        else f"{percent(points[rate].tar, 1)} [{percent(points[rate].tar_interval[0], 1)}, {percent(points[rate].tar_interval[1], 1)}]"
-    )
-
-
-def row(label: str, report: Report) -> str:
-    """A line of the table."""
-    found, threshold = report.accuracy, float(np.mean(report.accuracy.thresholds))
-    stock = "–" if report.stock is None else f"{percent(report.stock.accuracy)} ({report.stock.metric} {report.stock.threshold:.3g})"
-    cells = (label, f"{percent(found.mean)} ± {percent(found.stderr)}", f"[{percent(found.interval[0])}, {percent(found.interval[1])}]",
-             f"{report.auc:.5f}", percent(report.eer), tar(report.tar_at_fmr), f"{threshold:.3f}", stock, str(report.failures_to_detect.pictures))  # fmt: skip
-    return f"| {' | '.join(cells)} |"
-
-
-HEAD = [
-    "embedder, metric",
-    "accuracy, %",
-    "95 %",
-    "AUC",
-    "EER, %",
-    "TAR % at FMR 1e-3",
-    "mean threshold (score)",
-    "at verify's threshold, %",
-    "no face",
-]
-
-
-def reference_rows(pairs: PairList, work: Path, ours: dict[str, NDArray[np.bool_]]) -> list[str]:
-    """The same protocol on crops that OpenCV and dlib cut, and McNemar's test against ours."""
-    shards = [dict(np.load(path, allow_pickle=False)) for path in sorted(work.glob("shard-*.npz"))]
-    place = {str(key): (k, n) for k, data in enumerate(shards) for n, key in enumerate(data["keys"]) if f"reference {SFACE}" in data}
-    keys = {picture: image.content_hash(picture) for picture in pairs.pictures}
-    kept = np.array([keys[pair.first] in place and keys[pair.second] in place for pair in pairs.pairs])
-    if not kept.any():
-        return []
-    whole = np.isin(pairs.folds, [fold for fold in np.unique(pairs.folds) if kept[pairs.folds == fold].all()])
-    chosen = [pair for pair, take in zip(pairs.pairs, whole, strict=True) if take]
-    labels, folds = pairs.labels[whole], pairs.folds[whole]
-
-    def scores(make: Any) -> NDArray[np.float64]:
-        vectors = [make(data) for data in shards]
-        sides = [[vectors[place[keys[side]][0]][place[keys[side]][1]] for side in (pair.first, pair.second)] for pair in chosen]
-        return np.array([similarity.similarity(a, b) for a, b in sides])
-
-    dlib = f"reference {DLIB}"
-    table = {
-        f"{SFACE}, cosine": scores(lambda data: data[f"reference {SFACE}"]),
-        f"{DLIB}, cosine": scores(lambda data: data[dlib]),
-        f"{DLIB}, flip, cosine": scores(lambda data: data[dlib] + data[f"{dlib} mirrored"]),
-    }
-    table[f"{FUSION}, cosine"] = 0.3 * table[f"{SFACE}, cosine"] + 0.7 * table[f"{DLIB}, flip, cosine"]
-    results = {label: k_fold(values, labels, folds) for label, values in table.items()}
-    results[LOGISTIC] = fuse_scores(np.stack([table[f"{SFACE}, cosine"], table[f"{DLIB}, flip, cosine"]]), labels, folds).result
-    lines = []
-    for label, result in results.items():
-        test = mcnemar(ours[label][whole], result.correct)
-        mine = ours[label][whole].mean()
-        lines.append(
-            f"| {label} | {percent(float(mine))} | {percent(result.mean)} ± {percent(result.stderr)} | {test.only_a} | {test.only_b} | {test.p_value:.2g} |"
-        )
-    note = f"Folds {', '.join(map(str, np.unique(folds)))}, {len(labels)} pairs."
-    return [
-        "| what | ours, % | reference, % | only ours right | only the reference right | p |",
-        "| --- | --- | --- | --- | --- | --- |",
-        *lines,
-        "",
-        note,
-    ]
-
-
-LOGISTIC = "logistic fusion of SFace and dlib (flip)"
-
-
-def report(root: Path, pairs_file: Path, work: Path, page: Path | None) -> None:
-    pairs = read_lfw_pairs(pairs_file, root)
-    fill(work)
-    done = {label: run(pairs, work, label, spec) for label, (spec, _) in recipes().items() if complete(pairs, work, spec)}
-    lines = [f"| {' | '.join(HEAD)} |", "| --- " * len(HEAD) + "|", *(row(label, item) for label, item in done.items())]
-    correct = {label: item.correct for label, item in done.items()}
-    parts = [f"{SFACE}, cosine", f"{DLIB}, flip, cosine"]
-    folders = {label: work / "runs" / label.replace(", ", "-") for label in done}
-    fused: dict[str, FusedReport] = {}
-    for label, method, members in (
-        (LOGISTIC, "logistic", parts),
-        ("1/σ fusion of SFace and dlib (flip)", "sigma", parts),
-        ("logistic fusion, MobileFaceNet (flip) as a third", "logistic", [*parts, f"{MOBILE}, flip, cosine"]),
-        ("1/σ fusion, MobileFaceNet (flip) as a third", "sigma", [*parts, f"{MOBILE}, flip, cosine"]),
-    ):
-        if all(member in folders for member in members):
-            fused[label] = fuse_reports([folders[member] for member in members], method)
-            write_report(fused[label], work / "runs" / label.replace(", ", "-").replace("/", ""))
-    extra = ["| fusion of scores | accuracy, % | 95 % | AUC | EER, % | TAR % at FMR 1e-3 | weights |", "| --- " * 7 + "|"]
-    for label, item in fused.items():
-        result, summary, weights = item.fusion.result, item.summary, item.fusion.weights
-        correct[label] = result.correct
-        extra.append(
-            f"| {label} | {percent(result.mean)} ± {percent(result.stderr)} | [{percent(item.interval[0])}, {percent(item.interval[1])}] | "
-            f"{summary.auc:.5f} | {percent(summary.eer)} | {tar(summary.tar_at_fmr)} | {', '.join(f'{w:.3g}' for w in weights.mean(axis=0))} |"
-        )
-    against = ["| against it | only the fusion right | only the other right | p (Holm) |", "| --- | --- | --- | --- |"]
-    if f"{FUSION}, cosine" in folders:
-        others = [label for label in (*parts, f"{MOBILE}, flip, cosine") if label in folders]
-        for label, item in zip(others, compare_reports([folders[f"{FUSION}, cosine"], *(folders[label] for label in others)]), strict=True):
-            against.append(f"| {label} | {item.mcnemar.only_a} | {item.mcnemar.only_b} | {item.p_holm:.2g} |")
-    text = {"table": lines, "fusion": extra, "mcnemar": against, "reference": reference_rows(pairs, work, correct)}
-    for name, block in text.items():
-        print(f"\n{name}\n" + "\n".join(block))
-    if page is not None:
-        whole = page.read_text(encoding="utf-8")
-        for name, block in text.items():
-            before, _, rest = whole.partition(f"<!-- {name} -->\n")
-            whole = f"{before}<!-- {name} -->\n" + "\n".join(block) + f"\n<!-- /{name} -->" + rest.partition(f"<!-- /{name} -->")[2]
-        page.write_text(whole, encoding="utf-8")
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("step", choices=["embed", "report"])
     parser.add_argument("root", type=Path)
     parser.add_argument("pairs", type=Path)
     parser.add_argument("work", type=Path)
     parser.add_argument("--limit", type=int, default=0, help="pictures; 0 takes all")
-    parser.add_argument("--out", type=Path)
+    parser.add_argument("--reference", action="store_true", help="the reference's vectors instead of ours")
     arguments = parser.parse_args()
-    if arguments.step == "embed":
-        embed(arguments.root, arguments.pairs, arguments.work, arguments.limit)
-    else:
-        report(arguments.root, arguments.pairs, arguments.work, arguments.out)
+    embed(arguments.root, arguments.pairs, arguments.work, arguments.limit, arguments.reference)
 
 
 if __name__ == "__main__":

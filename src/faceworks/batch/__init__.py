@@ -39,7 +39,7 @@ Executor: TypeAlias = Literal["serial", "threads", "processes", "ray"]
 EXECUTORS = ("serial", "threads", "processes", "ray")
 PORTION = 100_000
 """So many sources are handed to a Ray cluster at once."""
-NO_EFFECT = frozenset({"device", "threads", "threshold", "fmr", "calibration"})
+NO_EFFECT = frozenset({"device", "threads", "threshold", "fmr", "calibration", "max_faces"})
 """Options of a spec that leave a picture's result as it is."""
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from .schema import Card
 
-__all__ = ["dump"]
+__all__ = ["dump", "plain_toml"]
 
 
 def _value(value: Any) -> str:
@@ -33,10 +33,10 @@ def _entries(item: Any) -> Iterator[tuple[str, Any]]:
             yield field.name.rstrip("_"), value
 
 
-def dump(card: Card) -> str:
-    """TOML that `parse` reads as an equal card (its `path` aside)."""
+def plain_toml(item: Any) -> str:
+    """TOML of a dataclass whose fields are plain values, tables (dataclasses, mappings) and lists of tables: what `schema.build` reads as an equal one."""
     plain, tables = [], []
-    for key, value in _entries(card):
+    for key, value in _entries(item):
         if dataclasses.is_dataclass(value):
             tables.append(f"\n[{key}]\n" + "".join(f"{name} = {_value(item)}\n" for name, item in _entries(value)))
         elif isinstance(value, tuple) and value and dataclasses.is_dataclass(value[0]):
@@ -46,3 +46,8 @@ def dump(card: Card) -> str:
         else:
             plain.append(f"{key} = {_value(value)}\n")
     return "".join(plain + tables)
+
+
+def dump(card: Card) -> str:
+    """TOML that `parse` reads as an equal card (its `path` aside)."""
+    return plain_toml(card)

@@ -30,6 +30,9 @@ COMMANDS = {
     "gallery": ("faceworks.cli.gallery:gallery", "People enrolled, found, removed."),
     "models": ("faceworks.cli.models:models", "The model catalog: list, show, pull, verify, where, add."),
     "evaluate": ("faceworks.cli.evaluate:evaluate", "Measure error rates on a data set."),
+    "train": ("faceworks.cli.train:train", "Train a model and use it like any shipped one."),
+    "experiment": ("faceworks.cli.experiment:experiment", "FaceNet's experiments, one command each, with plots."),
+    "datasets": ("faceworks.cli.datasets:datasets", "Training sets, and whether they can be had."),
     "serve": ("faceworks.cli.serve:serve", "The service and its page."),
     "demo": ("faceworks.cli.demo:demo", "Run on sample pictures and explain what was decided."),
 }

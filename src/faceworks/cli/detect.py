@@ -13,6 +13,7 @@ from .output import box_text, faces_entry, note, print_json, print_table
 
 if TYPE_CHECKING:
     from ..batch import Item
+    from ..pipeline import PipelineSpec
     from ..types import Face
 
 __all__ = ["complain", "detect", "picture_targets", "run_over", "save_pictures"]
@@ -20,17 +21,21 @@ __all__ = ["complain", "detect", "picture_targets", "run_over", "save_pictures"]
 
 @click.command(short_help="Find the faces in pictures.")
 @click.argument("paths", metavar="PATH…", nargs=-1, required=True, type=click.Path())
-@click.option("--all", "select", flag_value="all", help="Every face of a picture (the default; the contrary of --select largest).")
+@click.option(
+    "--all", "compare", is_flag=True, help="Run every detector that is ready and draw them on one contact sheet (--save, default detectors.png)."
+)
 @detector_options
 @save_option
 @common
-def detect(paths: tuple[str, ...], save: str | None, as_json: bool, quiet: bool, **options: Any) -> int:
+def detect(paths: tuple[str, ...], compare: bool, save: str | None, as_json: bool, quiet: bool, **options: Any) -> int:
     """Find the faces in pictures; PATH is a picture, a folder, or a quoted glob.
 
     Boxes are x1,y1 x2,y2 in pixels of the picture, y down. A picture without a face is an answer, not an error. A picture that cannot be read is
     named on stderr, the others are done, and the exit code is 2. With several pictures --save names a folder.
     """
     spec = make_spec(options, select="all", on_no_face="empty")
+    if compare:
+        return _compare(paths, save, as_json, quiet, spec)
     from ..api import get_pipeline
 
     items = run_over(get_pipeline(spec).find, paths, quiet)
@@ -45,6 +50,50 @@ def detect(paths: tuple[str, ...], save: str | None, as_json: bool, quiet: bool,
         print_table(["picture", ">face", ">box x1,y1 x2,y2", ">score"], [row for item in items if not item.error for row in _rows(item)])
         faces = sum(len(item.result or []) for item in items)
         click.echo(f"{faces} face{'s' * (faces != 1)} in {len(items)} picture{'s' * (len(items) != 1)}; detector {spec.detector}")
+    return complain(items)
+
+
+def _compare(paths: Sequence[str], save: str | None, as_json: bool, quiet: bool, spec: PipelineSpec) -> int:
+    """Every detector on every picture: a sheet for each picture, a row or an entry for each detector."""
+    from .. import image
+    from ..contact import contact_sheet, sightings
+    from ..runtime import SessionOptions
+
+    options = SessionOptions(spec.device, spec.threads)
+    items = run_over(lambda pictures: [sightings(picture, None, options, spec.min_score) for picture in pictures], paths, quiet)
+    done = [item for item in items if item.error is None]
+    several = len(done) > 1
+    targets = picture_targets(save or ("detectors" if several else "detectors.png"), [item.source for item in done]) if done else []
+    for item, target in zip(done, targets, strict=True):
+        image.save(target, contact_sheet(image.load(item.source), item.result))
+    if as_json:
+        print_json(
+            [
+                {
+                    "source": str(item.source),
+                    "detectors": [
+                        {"detector": one.detector, "milliseconds": one.milliseconds, "faces": faces_entry("", one.faces)["faces"]}
+                        | ({"error": one.error} if one.error else {})
+                        for one in item.result or ()
+                    ],
+                }
+                | ({"error": str(item.error)} if item.error else {})
+                for item in items
+            ]
+        )
+    elif not quiet:
+        rows = [
+            (
+                str(item.source),
+                one.detector,
+                "-" if one.error else str(len(one.faces)),
+                one.error.splitlines()[0] if one.error else f"{one.milliseconds:.0f}",
+            )
+            for item in done
+            for one in item.result
+        ]
+        print_table(["picture", "detector", ">faces", ">ms"], rows)
+        click.echo(f"drawn: {', '.join(map(str, targets))}")
     return complain(items)
 
 

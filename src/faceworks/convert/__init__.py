@@ -21,17 +21,22 @@ __all__ = ["CONVERTERS", "Converter", "Source", "converted_path", "prepare", "ve
 
 
 class Converter(NamedTuple):
-    """Where a converter is ("module:function"), which version of its results is current, and the suffix of its results."""
+    """Where a converter is ("module:function"), which version of its results is current, and the suffix of its results.
+
+    `version` goes up when the numbers change: thresholds and calibrations of older recipes then no longer hold. `layout` goes up when the same numbers
+    come from a better graph: results in the cache are made anew, and nothing else notices.
+    """
 
     reference: str
     version: int
     suffix: str = ".onnx"
+    layout: int = 0
 
 
 CONVERTERS = {
     "caffe": Converter("faceworks.convert.caffe:caffe", 1),
     "dlib_mmod": Converter("faceworks.convert.dlib:mmod", 1),
-    "dlib_resnet": Converter("faceworks.convert.dlib:resnet", 2),
+    "dlib_resnet": Converter("faceworks.convert.dlib:resnet", 1, layout=1),
     "dlib_shape": Converter("faceworks.convert.dlib_shape:shape_predictor", 1, ".npz"),
     "fold": Converter("faceworks.convert.fold:fold", 2),
     "face_api": Converter("faceworks.convert.face_api:face_api", 1),
@@ -76,7 +81,7 @@ def _key(card: Card, file: FileSpec) -> str:
     recipe = {
         "file": file.sha256 or file.git_blob or hashlib.sha256(assets.fetch(file).read_bytes()).hexdigest(),
         "siblings": [item.sha256 or item.git_blob or item.role for item in card.file if item.role != file.role],
-        "converter": version(file),
+        "converter": version(file) + (f".{CONVERTERS[file.convert].layout}" if CONVERTERS[file.convert].layout else ""),
         "options": json.loads(json.dumps(dict(file.convert_options), sort_keys=True, default=dict)),
         "ignore": list(file.ignore),
         "outputs": [[item.name, item.tensor] for item in card.output],

@@ -34,13 +34,14 @@ class Batch:
     to_picture: tuple[NDArray[np.float64], ...]
 
 
-def batches(images: Sequence[ImageArray], spec: InputSpec, free: bool, limit: int = 16) -> Iterator[Batch]:
+def batches(images: Sequence[ImageArray], spec: InputSpec, free: bool, limit: int = 16, reuse: bool = False) -> Iterator[Batch]:
     """Fit each picture into the card's input, group equal tensor sizes, and make tensors of at most `limit` pictures.
 
     A larger picture is shrunk; one whose longer side is below the card's `enlarge` is enlarged (at most `enlarge_most`-fold); others stay as they are.
 
     With `free` the tensor is only as large as the shrunk picture, rounded up to the card's `multiple`: the size depends on the picture alone, so
-    that a picture's answer is the same in any batch. Otherwise every tensor has the card's size. A card with `crop = "whole"` stretches every
+    that a picture's answer is the same in any batch. Otherwise every tensor has the card's size. With `reuse` a tensor holds until the next is made.
+    A card with `crop = "whole"` stretches every
     picture to its size, and its coordinates are shares of the sides: they count from the picture's edge, without a half-pixel shift.
     """
     groups: dict[tuple[int, int], list[tuple[int, ImageArray, NDArray[np.float64]]]] = {}
@@ -61,7 +62,7 @@ def batches(images: Sequence[ImageArray], spec: InputSpec, free: bool, limit: in
     for tensor, members in groups.items():
         for start in range(0, len(members), limit):
             part = members[start : start + limit]
-            yield Batch(tuple(m[0] for m in part), to_blob([m[1] for m in part], spec, tensor), tuple(m[2] for m in part))
+            yield Batch(tuple(m[0] for m in part), to_blob([m[1] for m in part], spec, tensor, reuse), tuple(m[2] for m in part))
 
 
 def faces_from(
@@ -112,7 +113,7 @@ def one_shot(
     spec = card.input_for()
     scheme = next((item.scheme for item in card.output if item.scheme), "arcface5")
     limit = (_TOGETHER if session.provider != "CPUExecutionProvider" else _TOGETHER_CPU) if session.dynamic_batch else 1
-    for batch in batches(images, spec, session.input_shape[2] is None, limit):
+    for batch in batches(images, spec, session.input_shape[2] is None, limit, reuse=True):
         tensors = session.run(batch.blob, outputs)
         size = (batch.blob.shape[2], batch.blob.shape[3])
         for row, index in enumerate(batch.indices):

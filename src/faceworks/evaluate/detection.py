@@ -4,15 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..errors import InputError
+from ..errors import ConfigError, InputError
+from ..types import to_dict
+from .annotations import by_name, read_faces
+from .fddb import fddb_curve
 from .metrics import Floats
+from .wider import read_subset, wider_ap
 
-__all__ = ["DetectionResult", "average_precision", "detection_ap", "iou_matrix", "match"]
+__all__ = ["DetectionResult", "average_precision", "detection_ap", "evaluate_detection", "iou_matrix", "match"]
+
+ALARMS = (10, 50, 100, 200, 500, 1000, 2000)
+"""Numbers of false alarms at which FDDB's curves are read."""
 
 
 def iou_matrix(a: ArrayLike, b: ArrayLike) -> Floats:
@@ -105,3 +113,43 @@ def detection_ap(
     hits = int((verdict == 1).sum())
     ap = average_precision(every[counted], verdict[counted] == 1, total)
     return DetectionResult(ap, total, int(counted.sum()), hits, int(counted.sum()) - hits, len(truth), iou)
+
+
+def evaluate_detection(
+    found: str | Path,
+    truth: str | Path,
+    protocol: Literal["ap", "wider", "fddb"] = "ap",
+    iou: float = 0.5,
+    subsets: Mapping[str, str | Path] | None = None,
+) -> dict[str, Any]:
+    """A report on found boxes (JSON of `faceworks detect`, detected at a low score) against annotations (`annotations.read_faces`).
+
+    Args:
+        protocol: "ap" (each found box once, `detection_ap`), "wider" (`wider_ap`) or "fddb" (`fddb_curve`).
+        subsets: for "wider", name -> list file (`read_subset`): easy, medium, hard. Default: all true boxes without `ignore`.
+
+    Returns:
+        `protocol`, `pictures`, `faces` and the figures: `ap` …, `settings` {name: {ap, faces, curve}}, or `curve` and `at_false_alarms`.
+
+    Raises:
+        ManifestError: a file is not what it should be, or the pictures of one are not those of the other.
+    """
+    if subsets and protocol != "wider":
+        raise ConfigError(f"settings (easy, medium, hard) belong to the protocol wider, not to {protocol}")
+    real = read_faces(truth)
+    boxes = by_name(read_faces(found, scored=True), real)
+    head: dict[str, Any] = {"schema": 2, "kind": "detection", "protocol": protocol, "found_file": str(found), "truth_file": str(truth)}
+    if protocol == "ap":
+        return {**head, **to_dict(detection_ap(boxes, real, iou))}
+    if protocol == "wider":
+        lists: dict[str, Any] = {name: by_name(read_subset(path), real) for name, path in (subsets or {}).items()} or {"all": None}
+        settings = {name: wider_ap(boxes, real, chosen, iou) for name, chosen in lists.items()}
+        return head | {"iou": iou, "pictures": len(real), "settings": {name: _setting(item) for name, item in settings.items()}}
+    curve = fddb_curve(boxes, real)
+    points = {str(count): dict(zip(("discrete", "continuous"), curve.at(count), strict=True)) for count in ALARMS}
+    columns = {name: getattr(curve, name).tolist() for name in ("scores", "false_alarms", "discrete", "continuous")}
+    return head | {"pictures": curve.pictures, "faces": curve.faces, "at_false_alarms": points, "curve": columns}
+
+
+def _setting(item: Any) -> dict[str, Any]:
+    return {"ap": item.ap, "faces": item.faces, "curve": {"precision": item.precision.tolist(), "recall": item.recall.tolist()}}

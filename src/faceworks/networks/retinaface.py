@@ -157,15 +157,22 @@ class RetinaFace(nn.Module):
         for head in [*self.ClassHead, *self.BboxHead, *self.LandmarkHead]:
             nn.init.normal_(head.conv1x1.weight, std=0.01)
 
-    def forward(self, x: Any) -> tuple[Any, Any, Any]:
-        """Box deltas (N, A, 4), classes (N, A, 2), landmark deltas (N, A, 10)."""
+    def maps(self, x: Any) -> tuple[Any, Any, Any]:
+        """Context maps at strides 8, 16, 32."""
         one, two, three = self.fpn(self.body(x))
-        maps = (self.ssh1(one), self.ssh2(two), self.ssh3(three))
+        return self.ssh1(one), self.ssh2(two), self.ssh3(three)
+
+    def heads(self, maps: tuple[Any, Any, Any]) -> tuple[Any, Any, Any]:
+        """What the three heads read from the maps."""
         boxes, classes, points = (
             torch.cat([head(level) for head, level in zip(heads, maps, strict=True)], dim=1)
             for heads in (self.BboxHead, self.ClassHead, self.LandmarkHead)
         )
         return boxes, classes if self.training else torch.softmax(classes, dim=-1), points
+
+    def forward(self, x: Any) -> tuple[Any, ...]:
+        """Box deltas (N, A, 4), classes (N, A, 2), landmark deltas (N, A, 10)."""
+        return self.heads(self.maps(x))
 
 
 def retinaface_mobilenet025() -> RetinaFace:

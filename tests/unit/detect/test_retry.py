@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
 import pytest
 
 from faceworks import cards
-from faceworks.detect.retry import STEPS, Retrying
+from faceworks.align import TEMPLATES
+from faceworks.detect.retry import STEPS, Retrying, fitness
 from faceworks.errors import ConfigError
 from faceworks.pipeline import PipelineSpec
 from faceworks.types import Face, ImageArray, Landmarks
@@ -50,11 +52,60 @@ def ladder(detector: Red, *steps: str, larger: Red | None = None) -> Retrying:
     return Retrying(detector, steps, lambda: larger or detector)
 
 
-def test_nothing_is_tried_when_a_face_is_found() -> None:
+def test_nothing_but_turning_is_tried_when_a_face_is_found() -> None:
     red = Red()
     (faces,) = ladder(red, *STEPS).detect([scene((100, 120), 30, 20, 20, 30)])
     assert [face.found_by for face in faces] == [""]
+    assert red.seen == [(100, 120), (120, 100), (100, 120), (120, 100)], "a face that was found may lie: the rotations look, nothing else does"
+    red = Red()
+    ladder(red, "pad", "tile", "larger").detect([scene((100, 120), 30, 20, 20, 30)])
     assert red.seen == [(100, 120)]
+
+
+class Fooled(Red):
+    """Finds the rectangle in any orientation, as YuNet does with faces: worse when it lies, with points set out as if it stood."""
+
+    def _one(self, picture: ImageArray) -> list[Face]:
+        if found := super()._one(picture):
+            return [dataclasses.replace(found[0], score=0.95, landmarks=upright(found[0].box))]
+        rows, columns = np.nonzero(picture[..., 0] > 200)
+        box = np.array([columns.min(), rows.min(), columns.max(), rows.max()], np.float32)
+        return [Face(box, 0.88, upright(box), "fooled")]
+
+
+def upright(box: np.ndarray) -> Landmarks:
+    """Points where an upright face of that box has them."""
+    x1, y1, x2, y2 = box
+    shares = np.array([[0.3, 0.4], [0.7, 0.4], [0.5, 0.6], [0.35, 0.8], [0.65, 0.8]])
+    return Landmarks((shares * [x2 - x1, y2 - y1] + [x1, y1]).astype(np.float32))
+
+
+@pytest.mark.parametrize("quarters", [0, 1, 2, 3])
+def test_a_lying_face_that_was_found_is_turned_all_the_same(quarters: int) -> None:
+    picture = np.ascontiguousarray(np.rot90(scene((100, 120), 30, 20, 20, 26), -quarters))
+    (faces,) = ladder(Fooled(), "rotate90", "rotate180", "rotate270").detect([picture])
+    assert [face.found_by for face in faces] == [f"rotate{90 * quarters}" if quarters else ""]
+    (plain,) = ladder(Fooled(), "pad", "tile").detect([picture])
+    assert [face.found_by for face in plain] == [""]
+
+
+def test_fitness() -> None:
+    """Log-odds of the best face; one whose eyes are not level to 45 degrees loses 2, also upside down or with both eyes in one place."""
+    points = TEMPLATES["arcface-112x112"][0]
+    face = Face(np.array([0, 0, 9, 9], np.float32), 0.9, Landmarks(points.astype(np.float32)))
+    odds = np.log(9)
+
+    def turned(degrees: float) -> Face:
+        c, s = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+        return dataclasses.replace(face, landmarks=Landmarks((points @ np.array([[c, s], [-s, c]])).astype(np.float32)))
+
+    assert fitness([]) == -np.inf
+    for degrees, loss in ((0, 0), (40, 0), (-40, 0), (50, 2), (-50, 2), (90, 2), (180, 2), (270, 2)):
+        assert fitness([turned(degrees)]) == pytest.approx(odds - loss, abs=1e-5), degrees
+    assert fitness([turned(90), face]) == pytest.approx(odds)
+    assert fitness([dataclasses.replace(face, landmarks=None)]) == pytest.approx(odds)
+    assert fitness([dataclasses.replace(face, landmarks=Landmarks(np.ones((5, 2), np.float32)))]) == pytest.approx(odds - 2)
+    assert np.isfinite(fitness([dataclasses.replace(face, score=1.0)]))
 
 
 @pytest.mark.parametrize("quarters", [1, 2, 3])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -139,28 +138,37 @@ def attributes(path: Path, truth: str, predicted: str, kind: Any, out: Path | No
     return 0
 
 
-@evaluate.command(short_help="Average precision of found boxes.")
+@evaluate.command(short_help="Found boxes against annotations: AP, WIDER FACE's rules, FDDB's curves.")
 @click.argument("found", metavar="FOUND.json", type=PATH)
-@click.option("--truth", required=True, metavar="FILE.json", type=PATH, help='The true boxes, in the same form; a face may have "ignore": true.')
-@click.option("--iou", type=click.FloatRange(0, 1, min_open=True), default=0.5, show_default=True, help="Overlap that makes a hit.")
+@click.option("--truth", required=True, metavar="FILE", type=PATH, help="Annotations: .json as FOUND, dlib's .xml, WIDER FACE's or FDDB's .txt.")
+@click.option("--protocol", type=click.Choice(["ap", "wider", "fddb"]), default="ap", show_default=True, help="Whose rules.")
+@click.option("--subset", "subsets", multiple=True, metavar="NAME=FILE", help="For wider, repeatable: easy=wider_easy_val.mat, or a .json list.")
+@click.option("--iou", type=click.FloatRange(0, 1, min_open=True), default=0.5, show_default=True, help="Overlap that makes a hit (not for fddb).")
 @OUT
 @common
-def detection(found: Path, truth: Path, iou: float, out: Path | None, as_json: bool, quiet: bool) -> int:
-    """AP over pictures. Both files have the form that `faceworks detect --json` prints; pictures are matched by `source`."""
-    from ...evaluate.detection import detection_ap
-    from ...types import to_dict
+def detection(found: Path, truth: Path, protocol: Any, subsets: tuple[str, ...], iou: float, out: Path | None, as_json: bool, quiet: bool) -> int:
+    """FOUND.json is what `faceworks detect PICTURES --min-score 0.02 --json` prints: a curve needs weak boxes too. A picture is the one whose path
+    ends like the name in the annotations.
 
-    result = detection_ap(_boxes(found), _boxes(truth), iou)
-    document = {"schema": 2, "kind": "detection", **to_dict(result)}
-    rows = [("faces", f"{result.faces} in {result.pictures} pictures"), ("found", f"{result.hits} hits, {result.false_alarms} false alarms")]
-    present(document, out, as_json, f"AP {result.ap:.4f} at IoU {iou:g}", rows, f"{result.ap:.6f}" if quiet else None)
+    ap: each true box is found once, average precision. wider: WIDER FACE's evaluation code, AP for each --subset. fddb: true positives (discrete) and
+    mean overlap (continuous) over the number of false alarms; needs the extra study.
+    """
+    from ...errors import ConfigError
+    from ...evaluate.detection import evaluate_detection
+
+    if wrong := [item for item in subsets if not all(item.partition("="))]:
+        raise ConfigError(f"--subset takes NAME=FILE, got {wrong[0]!r}")
+    document = evaluate_detection(found, truth, protocol, iou, {item.partition("=")[0]: item.partition("=")[2] for item in subsets})
+    if protocol == "wider":
+        rows = [(name, f"AP {item['ap']:.4f}, {item['faces']} faces") for name, item in document["settings"].items()]
+        headline, brief = f"WIDER FACE's rules at IoU {iou:g}", " ".join(f"{item['ap']:.6f}" for item in document["settings"].values())
+    elif protocol == "fddb":
+        points = document["at_false_alarms"]
+        rows = [(f"{count} false alarms", f"discrete {percent(p['discrete'])}, continuous {percent(p['continuous'])}") for count, p in points.items()]
+        headline, brief = f"FDDB, {document['faces']} faces in {document['pictures']} pictures", f"{points['1000']['discrete']:.6f}"
+    else:
+        rows = [("faces", f"{document['faces']} in {document['pictures']} pictures")]
+        rows.append(("found", f"{document['hits']} hits, {document['false_alarms']} false alarms"))
+        headline, brief = f"AP {document['ap']:.4f} at IoU {iou:g}", f"{document['ap']:.6f}"
+    present(document, out, as_json, headline, rows, brief if quiet else None)
     return 0
-
-
-def _boxes(path: Path) -> dict[str, list[dict[str, Any]]]:
-    from ...errors import ManifestError
-
-    try:
-        return {str(item["source"]): list(item["faces"]) for item in json.loads(path.read_text(encoding="utf-8"))}
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ManifestError(f'{path}: expected [{{"source": …, "faces": [{{"box": [x1, y1, x2, y2], "score": …}}]}}], got {error}') from error
