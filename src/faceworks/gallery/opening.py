@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from .. import settings
-from ..errors import ConfigError, GalleryCorrupt, GalleryUnavailable
+from ..errors import ConfigError, FaceworksError, GalleryCorrupt, GalleryUnavailable
 from ..pipeline import PipelineSpec
 from . import names
 from .audit import AuditLog
@@ -29,7 +29,8 @@ def open_gallery(
     """Open a gallery, or create one.
 
     Args:
-        url: a file (`people.h5`; .hdf5 and .hdf too), `memory:`, `postgresql://user@host/database[?gallery=NAME]`, `milvus://host:port[/database]`,
+        url: a file (`people.h5`; .hdf5 and .hdf too; in a layout of the course notes for reading, with the embedder that made it),
+            `memory:`, `postgresql://user@host/database[?gallery=NAME]`, `milvus://host:port[/database]`,
             or `milvus:FILE.db` (Milvus Lite).
         mode: "r" read; "r+" write, it must exist; "a" write, created if absent; "x" create, it must not exist. There is no "w": see `clear`.
         spec, options: of the pipeline. A gallery that has a model is opened with the model's; options that contradict it raise.
@@ -49,6 +50,8 @@ def open_gallery(
         )
     if mode not in ("r", "r+", "a", "x"):
         raise ConfigError(f"a gallery is opened with mode r, r+, a or x, got {mode!r}")
+    if mode == "r" and (seed := _course_notes(url)) is not None:
+        return _read_course_notes(seed, spec, options, calibration, clock)
     backend = open_backend(url, mode, wait=wait, key=key, encrypt=encrypt, index=index, audited=audit is True)
     try:
         binding = backend.info.binding
@@ -60,6 +63,36 @@ def open_gallery(
     except BaseException:
         backend.close()
         raise
+
+
+def _course_notes(url: str | Path) -> Path | None:
+    """The path of a file in a layout of the course notes; None for whatever else it is."""
+    from .hdf5.base_file import is_gallery
+    from .hdf5.seed import read_seed
+
+    path = Path(url)
+    if path.suffix not in SUFFIXES or not path.is_file():
+        return None
+    try:
+        return None if is_gallery(path) or not read_seed(path) else path
+    except FaceworksError:
+        return None
+
+
+def _read_course_notes(path: Path, spec: PipelineSpec | None, options: dict[str, Any], calibration: Any, clock: Callable[[], int]) -> Gallery:
+    from .memory import MemoryBackend
+    from .transfer import migrate
+
+    if spec is None and "embedder" not in options:
+        raise GalleryUnavailable(
+            f"{path} is in a layout of the course notes and names no model: say whose vectors it holds (embedder=, --embedder NAME), or bring it over: "
+            f"faceworks gallery migrate {path} --embedder NAME --gallery NEW.h5"
+        )
+    backend = MemoryBackend(url=str(path))
+    gallery = Gallery(backend, (spec or PipelineSpec()).with_options(**options), calibration=calibration, clock=clock)
+    migrate(path, gallery, gallery.pipeline)
+    backend.freeze()
+    return gallery
 
 
 def _audit_log(backend: Any, wanted: bool | str | Path | None, actor: str, wait: float) -> AuditLog | None:

@@ -110,6 +110,15 @@ def test_the_literal_layout(tmp_path: Path, suffix: str, shape: tuple[int, ...])
     np.testing.assert_array_equal(found[2], vector[None])
     with pytest.raises(GalleryUnavailable, match="--embedder"):
         open_gallery(path, "r")
+    with open_gallery(path, "r", embedder="sface-2021dec-int8bq") as opened:
+        assert opened.look_up(vector.reshape(1, -1), 1)[0][0][1] == pytest.approx(1.0)
+        assert (opened.people()[0].person.name, opened.info.url) == ("JiSoo-Kim", str(path))
+        with pytest.raises(GalleryUnavailable, match="opened for reading alone"):
+            opened.rename("JiSoo-Kim", "Kim")
+        with pytest.raises(GalleryUnavailable, match="migrate"):
+            opened.backend.commit(Change())
+    with pytest.raises(ModelMismatch, match="128 numbers"):
+        open_gallery(path, "r", embedder="lbph", detector="whole")
     gallery = open_gallery(tmp_path / "new.h5")
     assert migrate(path, gallery, Pipeline(PipelineSpec())) == 1
     entry = gallery.get("JiSoo-Kim")
