@@ -186,6 +186,25 @@ def test_a_truncated_or_damaged_file_is_an_error_of_ours(tmp_path: Path) -> None
     assert all(str(path) in text for text in complaints)
 
 
+def test_a_damaged_file_of_the_course_notes_is_an_error_of_ours(tmp_path: Path) -> None:
+    path = literal(tmp_path / "seed.h5", np.random.default_rng(1).normal(size=128).astype(np.float32))
+    data = path.read_bytes()
+    random, complaints = np.random.default_rng(0), 0
+    for trial in range(80):
+        broken = bytearray(data)
+        if trial % 2:
+            del broken[int(random.integers(1, len(data))) :]
+        else:
+            for place in random.integers(0, len(data), 60):
+                broken[place] = random.integers(0, 256)
+        path.write_bytes(bytes(broken))
+        try:
+            read_seed(path)
+        except FaceworksError:
+            complaints += 1
+    assert complaints > 20
+
+
 # --- encryption ---
 
 NAME, SOURCE = "Zebulon Quartermaine", "secret-holiday-picture.jpg"
