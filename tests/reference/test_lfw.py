@@ -14,7 +14,19 @@ import numpy as np
 import pytest
 
 from faceworks import settings
-from faceworks.evaluate import PairList, accuracy_at, best_threshold, evaluate_pairs, read_lfw_pairs
+from faceworks.evaluate import (
+    PairList,
+    accuracy_at,
+    best_threshold,
+    evaluate_pairs,
+    fit_calibration,
+    mine_hard,
+    read_fglfw_pairs,
+    read_lfw_pairs,
+    realized,
+    write_fglfw_pairs,
+)
+from faceworks.evaluate.vectors import embed_pictures
 from faceworks.pipeline import PipelineSpec
 
 LFW = Path(__file__).resolve().parents[3] / "shared" / "data" / "lfw"
@@ -57,6 +69,32 @@ def test_fold_1(view2, tmp_path):
     assert again.counts["embedded"] == 0
     assert again.scores.tolist() == report.scores.tolist()
     assert time.perf_counter() - start < report.seconds / 20
+    found = embed_pictures(pairs.pictures, PipelineSpec(select="central"), tmp_path / "vectors", progress=False)
+    assert found.computed == 0
+
+    # different pairs that look alike, written and read as FGLFW's list is
+    hard = mine_hard(PairList(pairs.pairs, np.ones(600, int)), found.vectors)
+    write_fglfw_pairs(tmp_path / "hard.txt", hard.pairs, LFW / "images")
+    again = read_fglfw_pairs(tmp_path / "hard.txt", LFW / "images", folds=1)
+    assert [pair.first for pair in again.pairs] == [pair.first for pair in hard.pairs]
+    harder = evaluate_pairs(PairList(again.pairs, pairs.folds), out=tmp_path, progress=False)
+    assert harder.counts["embedded"] == 0
+    assert harder.accuracy.mean < report.accuracy.mean
+    assert harder.auc < report.auc
+
+    # thresholds from one half of the people, tried on the other: five deals, three rates
+    vectors = np.stack([found.vectors[path] for path in pairs.pictures])
+    people = np.array([path.parent.name for path in pairs.pictures])
+    inside = []
+    for seed in range(5):
+        names = np.random.default_rng(seed).permutation(np.unique(people))
+        chosen = np.isin(people, names[: len(names) // 2])
+        fitted, _ = fit_calibration(vectors[chosen], people[chosen].tolist(), recipe="half", dataset="LFW", rates=(1e-2, 1e-3, 1e-4))
+        assert [row.fmr for row in fitted.rows] == [1e-2, 1e-3, 1e-4]
+        for row, rate, _ in realized(fitted, vectors[~chosen], people[~chosen].tolist()):
+            low, high = row.promised(fitted.people, len(names) - fitted.people)
+            inside.append(low <= rate <= high)
+    assert sum(inside) >= 13, inside
 
 
 @pytest.mark.skipif(os.environ.get("FACEWORKS_LFW") != "all", reason="FACEWORKS_LFW=all runs all ten folds (some minutes)")

@@ -134,12 +134,13 @@ def test_our_threshold_is_the_cards_in_the_asked_metric() -> None:
     assert ours["euclidean_l2"] == pytest.approx(math.sqrt(2 * (1 - 0.363)), abs=1e-6)
     assert ours["angular"] == pytest.approx(math.acos(0.363) / math.pi, abs=1e-6)
     assert DeepFace.verify(NUMBERS, OTHERS, model_name="Dlib", distance_metric="euclidean")["threshold"] == 0.6
+    assert DeepFace.verify(NUMBERS, OTHERS, model_name="Dlib")["threshold"] == 0.09
 
 
 def test_a_metric_without_a_threshold_of_ours_takes_deepfaces_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compat, "_said", {DeepFace.NO_PROBABILITY})
-    with pytest.warns(CompatWarning, match=r"no cosine threshold for Dlib: deepface's 0\.07 decides"):
-        assert DeepFace.verify(NUMBERS, OTHERS, model_name="Dlib")["threshold"] == 0.07
+    with pytest.warns(CompatWarning, match=r"no euclidean threshold for SFace: deepface's 10\.734 decides"):
+        assert DeepFace.verify(NUMBERS, OTHERS, model_name="SFace", distance_metric="euclidean")["threshold"] == 10.734
 
 
 def test_a_given_threshold_holds_even_zero_and_ties_are_accepted() -> None:
@@ -446,8 +447,23 @@ def test_find_agrees_with_verify_and_follows_the_folder(people: Path, folder: Pa
     (people / "new.jpg").unlink()
     assert any(row["identity"].endswith("new.jpg") for row in DeepFace.find(probe, str(people), refresh_database=False, **kind)[0])
     store = next(people.glob("*.npz"))
+    assert store.stat().st_mode & 0o077 == 0
     store.write_bytes(store.read_bytes()[:200])  # damaged: embedded again
     assert DeepFace.find(probe, str(people), **kind)[0][0] == first[0]
+
+
+@pytest.mark.shared
+@pytest.mark.assets
+def test_find_in_a_folder_that_cannot_be_written(people: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(compat, "_said", set())
+    monkeypatch.setattr(Path, "touch", refuse)
+    with pytest.warns(CompatWarning, match="cannot be written"):
+        found = DeepFace.find(str(folder / "obama_small.jpg"), str(people), return_type="dict", **USUAL)
+    assert found[0]
+    assert not list(people.glob("*.npz"))
 
 
 @pytest.mark.shared

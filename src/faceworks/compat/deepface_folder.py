@@ -223,6 +223,7 @@ def _save(store: Path, model: str, folder: str, items: Sequence[_Known]) -> None
     rows[[item.vector is None for item in items]] = -1
     temporary = store.with_name(f".{store.name}.{os.getpid()}.tmp")
     try:
+        temporary.touch(mode=0o600)  # vectors of faces: for their owner alone
         with temporary.open("wb") as file:
             np.savez(
                 file,

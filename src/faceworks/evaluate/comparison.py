@@ -18,7 +18,7 @@ from .metrics import McNemar
 from .score_files import read_columns
 from .summary import RATES, replicates_for
 
-__all__ = ["Difference", "PairScores", "PairedComparison", "compare_reports", "read_scores"]
+__all__ = ["Difference", "PairScores", "PairedComparison", "compare_reports", "holm", "read_scores"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,15 +120,20 @@ def compare_reports(folders: Sequence[str | Path], seed: int = bootstrap.SEED) -
         raise InputError(f"at least two reports are compared, got {len(folders)}")
     first, *others = (read_scores(folder) for folder in folders)
     found = [_compare(first, other, seed) for other in others]
-    order = sorted(range(len(found)), key=lambda k: found[k].mcnemar.p_value)
-    corrected, largest = [0.0] * len(found), 0.0
-    for place, k in enumerate(order):
-        largest = max(largest, min(1.0, (len(found) - place) * found[k].mcnemar.p_value))
-        corrected[k] = largest
+    corrected = holm([item.mcnemar.p_value for item in found])
     return [
         PairedComparison(item.a, item.b, item.pairs, item.completed, item.mcnemar, p, item.differences)
         for item, p in zip(found, corrected, strict=True)
     ]
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Holm's step-down correction (1979) over several tests; equals `statsmodels.stats.multitest.multipletests(…, method="holm")`."""
+    corrected, largest = [0.0] * len(p_values), 0.0
+    for place, k in enumerate(sorted(range(len(p_values)), key=lambda k: p_values[k])):
+        largest = max(largest, min(1.0, (len(p_values) - place) * p_values[k]))
+        corrected[k] = largest
+    return corrected
 
 
 def _compare(a: PairScores, b: PairScores, seed: int) -> PairedComparison:

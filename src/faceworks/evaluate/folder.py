@@ -303,10 +303,12 @@ def _pages(report: FolderReport) -> Document:
         Axis("identification rate", max(0.0, report.cmc[0] - 0.05), 1.0),
     )
     open_text = f"AUC of (FPIR, TPIR): {report.auc:.4f}; TPIR ends at rank 1: a wrong person is never right." if report.auc is not None else ""
+    if not rows:
+        open_text += " The development part has too few pictures of strangers to choose a threshold for a false positive rate."
     words = "people of the test part appear nowhere in it" if report.split == "independent" else "the same people, by other pictures"
     sections = [
         Section("Closed set", charts=[chart]),
-        Section("Open set", open_text, [Table(head, rows), Table(("threshold", "TPIR", "TNIR"), table)]),
+        Section("Open set", open_text.strip(), [*([Table(head, rows)] if rows else []), Table(("threshold", "TPIR", "TNIR"), table)]),
         Section("Methods", f"Thresholds were chosen on the development part ({words}); seed {report.seed}. Intervals 95 %, by resampling people. "
                 f"Recipe {report.recipe}, {', '.join(m['name'] for m in report.models.values())}. {report.date}."),
     ]  # fmt: skip

@@ -160,6 +160,8 @@ def read_pairs_csv(path: str | Path, root: str | Path | None = None, folds: int 
         if same is None:
             raise ManifestError(f"{path}: a label is 1 (same) or 0 (different), got {row['label']!r}", line, "label")
         first, second = (Path(row[name] or "") if Path(row[name] or "").is_absolute() else base / (row[name] or "") for name in ("first", "second"))
+        if first == second:
+            raise ManifestError(f"{path}: {first.name} is compared with itself", line)
         people = tuple((row.get(name) or "").strip() or person_of(side) for name, side in (("person_a", first), ("person_b", second)))
         if (people[0] == people[1]) != same and row.get("person_a"):
             raise ManifestError(f"{path}: the label says {'same' if same else 'different'}, the people are {people[0]} and {people[1]}", line)

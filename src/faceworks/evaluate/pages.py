@@ -11,7 +11,7 @@ from typing import Any
 from .document import Document, Section, Table
 from .svg import Axis, Series, bar_chart, line_chart
 
-__all__ = ["WORDS", "curves", "pair_report", "percent", "reliability_chart", "span", "summary_sections", "threshold_chart"]
+__all__ = ["WORDS", "curves", "doubts", "pair_report", "percent", "reliability_chart", "span", "summary_sections", "threshold_chart"]
 
 WORDS = (
     "FMR: false match rate, share of comparisons of different people that are accepted; FNMR: false non-match rate, share of comparisons of one "
@@ -162,6 +162,16 @@ def _group_section(group: Mapping[str, Any]) -> Section:
     return Section(f"By {group['column']}", text, tables)
 
 
+def doubts(counts: Mapping[str, int]) -> str:
+    """What is odd about a list of pairs; "" where nothing is."""
+    found = []
+    if counts.get("repeated"):
+        found.append(f"{counts['repeated']} pairs stand in the list more than once")
+    if counts.get("identical"):
+        found.append(f"{counts['identical']} pairs compare a file with a copy of itself")
+    return "; ".join(found)
+
+
 def _methods(doc: Mapping[str, Any]) -> Section:
     models = "; ".join(
         f"{role} {item['name']} (SHA-256 {', '.join(h[:12] for h in item['files'].values())}; weights: {item['weights_license']})"
@@ -192,6 +202,7 @@ def pair_report(doc: Mapping[str, Any], pictures: Mapping[str, Path] | None = No
         f"{missed['pictures']} pictures without a found face ({missed['pairs']} pairs, counted as wrong)"
         + (f", {missed['fallbacks']} pictures cut by the fall-back" if missed["fallbacks"] else "")
         + "."
+        + (f" Beware: {odd}." if (odd := doubts(doc["counts"])) else "")
     )
     folds = [(str(k + 1), percent(a), f"{t:.4f}") for k, (a, t) in enumerate(zip(accuracy["folds"], accuracy["thresholds"], strict=True))]
     sections = [*summary_sections(doc)]

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import __version__, cards
+from ..errors import ConfigError
 
 if TYPE_CHECKING:
     from ..pipeline import PipelineSpec
@@ -43,8 +44,15 @@ def software() -> dict[str, str]:
 
 
 def write_whole(path: Path, text: str) -> None:
-    """All or nothing: a reader never sees half a file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """All or nothing: a reader never sees half a file.
+
+    Raises:
+        ConfigError: the folder cannot be made or written.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(path)
+    except OSError as error:
+        raise ConfigError(f"cannot write {path}: {error.strerror or error}; name another folder (--out)") from error

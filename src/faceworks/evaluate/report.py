@@ -86,7 +86,8 @@ class Report:
         stock: accuracy at the card's (or the given) threshold, None where there is none.
         summary: error rates with intervals, over completed pairs and over transactions; in the JSON its keys stand beside these.
         failures_to_detect: never dropped, see `accuracy`.
-        counts: pairs, genuine, impostor, people, pictures, embedded (now; the others came from the store).
+        counts: pairs, genuine, impostor, people, pictures, embedded (now; the others came from the store), repeated (pairs that stand in the list
+            before), identical (pairs whose two files have one content: no comparison of two pictures).
         score: what a score is ("cosine", or "-euclidean").
         options, recipe, models: how vectors were made; models holds name, file hashes and weight license for each role.
         software: versions.

@@ -152,6 +152,8 @@ def _score(a: FloatArray, b: FloatArray, spec: PipelineSpec) -> float:
 def _counts(pairs: PairList, found: Embedded) -> dict[str, int]:
     labels = pairs.labels
     people = len({person for pair in pairs.pairs for person in pair.people})
+    couples = [frozenset((pair.first, pair.second)) for pair in pairs.pairs]
+    contents = [(found.contents.get(pair.first), found.contents.get(pair.second)) for pair in pairs.pairs]
     return {
         "pairs": len(pairs),
         "genuine": int(labels.sum()),
@@ -159,6 +161,8 @@ def _counts(pairs: PairList, found: Embedded) -> dict[str, int]:
         "people": people,
         "pictures": len(pairs.pictures),
         "embedded": found.computed,
+        "repeated": len(couples) - len(set(couples)),
+        "identical": sum(a is not None and a == b for a, b in contents),
     }
 
 

@@ -178,7 +178,7 @@ def _point(c: metrics.Counts, rate: float, k: int, found: _Resampled | None, fta
     assert found is not None
     at = metrics.tar_at_fmr(c, fmr=rate)
     misses = round((1 - at.tar) * c.genuine)
-    tar = hull(bootstrap.rate_span(at.tar, found.curves.tar[:, k], found.people), misses, c.genuine, of_successes=True)
+    tar = hull(bootstrap.percentiles(found.curves.tar[:, k], people=found.people), misses, c.genuine, of_successes=True)
     fmr = hull(found.fmr_intervals[k], at.false_accepts, c.impostors)
     whole = rates.transaction(at.fmr, 1 - at.tar, fta[0], fta[1])
     return Point(rate, at.fmr, at.tar, at.threshold, at.false_accepts, at.impostors, tar, fmr, whole.frr, whole.far)
@@ -186,8 +186,8 @@ def _point(c: metrics.Counts, rate: float, k: int, found: _Resampled | None, fta
 
 def _intervals(c: metrics.Counts, found: _Resampled) -> dict[str, Interval]:
     area, value = metrics.auc(c), metrics.eer(c)
-    eer = bootstrap.rate_span(value, found.curves.eer, found.people)
     n = min(c.genuine, c.impostors)
+    eer = bootstrap.rate_span(value, found.curves.eer, found.people, errors=round(value * n))
     return {"auc": bootstrap.rate_span(area, found.curves.auc, found.people), "eer": hull(eer, round(value * n), n)}
 
 
@@ -195,7 +195,7 @@ def _roc(c: metrics.Counts, found: _Resampled) -> tuple[tuple[float, float, floa
     rows, first = [], found.curves.tar.shape[1] - len(found.grid)
     for k, rate in enumerate(found.grid.tolist()):
         tar = metrics.tar_at_fmr(c, fmr=min(rate, 1.0)).tar
-        plain = bootstrap.rate_span(tar, found.curves.tar[:, first + k], found.people)
+        plain = bootstrap.percentiles(found.curves.tar[:, first + k], people=found.people)
         low, high = hull(plain, round((1 - tar) * c.genuine), c.genuine, of_successes=True)
         rows.append((rate, tar, low, high))
     return tuple(rows)

@@ -17,7 +17,7 @@ __all__ = ["COLORS", "Axis", "Series", "bar_chart", "line_chart"]
 
 COLORS = ("#1f5fa8", "#c8472b", "#2f8a4e", "#8452a8", "#b98300", "#3c8d93")
 WIDTH, HEIGHT = 460, 340
-LEFT, RIGHT, TOP, BOTTOM = 58, 14, 30, 46
+LEFT, RIGHT, TOP, BOTTOM = 58, 14, 46, 46
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,11 +83,13 @@ def _frame(title: str, x: Axis, y: Axis) -> list[str]:
     for mark in x.marks:
         at = _x(x, mark)
         parts.append(f'<line class="grid" x1="{at:.1f}" y1="{TOP}" x2="{at:.1f}" y2="{HEIGHT - BOTTOM}" stroke="#e3e3e3"/>')
-        parts.append(f'<text class="soft" x="{at:.1f}" y="{HEIGHT - BOTTOM + 15}" text-anchor="middle" fill="#444">{mark:.4g}</text>')
+        anchor = "end" if at > WIDTH - RIGHT - 12 and len(_number(mark)) > 3 else "middle"
+        x_at = at + 8 if anchor == "end" else at
+        parts.append(f'<text class="soft" x="{x_at:.1f}" y="{HEIGHT - BOTTOM + 15}" text-anchor="{anchor}" fill="#444">{_number(mark)}</text>')
     for mark in y.marks:
         at = _y(y, mark)
         parts.append(f'<line class="grid" x1="{LEFT}" y1="{at:.1f}" x2="{WIDTH - RIGHT}" y2="{at:.1f}" stroke="#e3e3e3"/>')
-        parts.append(f'<text class="soft" x="{LEFT - 6}" y="{at + 4:.1f}" text-anchor="end" fill="#444">{mark:.4g}</text>')
+        parts.append(f'<text class="soft" x="{LEFT - 6}" y="{at + 4:.1f}" text-anchor="end" fill="#444">{_number(mark)}</text>')
     parts.append(
         f'<text class="ink" x="{(LEFT + WIDTH - RIGHT) / 2}" y="{HEIGHT - 10}" text-anchor="middle" fill="#222">{html.escape(x.label)}</text>'
     )
@@ -97,14 +99,18 @@ def _frame(title: str, x: Axis, y: Axis) -> list[str]:
 
 
 def _legend(names: Sequence[str]) -> list[str]:
-    parts = []
+    """Names in a row between title and plot, where no line can run through them."""
+    parts, left = [], float(LEFT)
     for k, name in enumerate(names if len(names) > 1 else []):
-        top = TOP + 14 * k + 12
-        parts.append(
-            f'<rect class="s{k % len(COLORS)}" x="{WIDTH - RIGHT - 150}" y="{top - 8}" width="10" height="10" fill="{COLORS[k % len(COLORS)]}"/>'
-        )
-        parts.append(f'<text class="ink" x="{WIDTH - RIGHT - 136}" y="{top + 1}" fill="#222">{html.escape(name[:24])}</text>')
+        parts.append(f'<rect class="s{k % len(COLORS)}" x="{left:.0f}" y="27" width="10" height="10" fill="{COLORS[k % len(COLORS)]}"/>')
+        parts.append(f'<text class="ink" x="{left + 14:.0f}" y="36" fill="#222">{html.escape(name[:24])}</text>')
+        left += 30 + 6.2 * len(name[:24])
     return parts
+
+
+def _number(value: float) -> str:
+    """A tick's label: whole numbers below a million as they are."""
+    return f"{value:.0f}" if value == int(value) and abs(value) < 1e6 else f"{value:.4g}"
 
 
 def line_chart(title: str, series: Sequence[Series], x: Axis, y: Axis, legend: bool = True) -> str:

@@ -10,8 +10,8 @@ from __future__ import annotations
 import hashlib
 import os
 import zipfile
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -39,7 +39,10 @@ class VectorStore:
     """
 
     def __init__(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        try:
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        except OSError as error:
+            raise _unwritable(folder, error) from error
         self.folder = folder
         self._fresh: dict[str, FloatArray | None] = {}
         self.vectors: dict[str, FloatArray | None] = {}
@@ -67,10 +70,18 @@ class VectorStore:
         rows[[vector is None for vector in self._fresh.values()]] = -1
         name = hashlib.sha256("".join(keys).encode()).hexdigest()[:16]
         temporary = self.folder / f"{name}.{os.getpid()}.tmp"
-        with temporary.open("wb") as file:
-            np.savez(file, keys=np.array(keys), rows=rows, vectors=np.stack(vectors) if vectors else np.empty((0, 0), np.float32))
-        temporary.replace(self.folder / f"{name}.npz")
+        try:
+            with temporary.open("wb") as file:
+                np.savez(file, keys=np.array(keys), rows=rows, vectors=np.stack(vectors) if vectors else np.empty((0, 0), np.float32))
+            temporary.replace(self.folder / f"{name}.npz")
+        except OSError as error:
+            temporary.unlink(missing_ok=True)
+            raise _unwritable(self.folder, error) from error
         self._fresh.clear()
+
+
+def _unwritable(folder: Path, error: OSError) -> ConfigError:
+    return ConfigError(f"cannot keep vectors in {folder}: {error.strerror or error}; name another folder (--out), or free some space")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -82,12 +93,14 @@ class Embedded:
         errors: picture -> why it could not be read.
         computed: how many different pictures were embedded now; the others came from the store.
         fallbacks: pictures in which no face was found, and which the fall-back embedded.
+        contents: picture -> hash of its content; unreadable files have none.
     """
 
     vectors: dict[Path, FloatArray | None]
     errors: dict[Path, FaceworksError]
     computed: int
     fallbacks: frozenset[Path] = frozenset()
+    contents: Mapping[Path, str] = field(default_factory=dict)
 
 
 def embed_pictures(
@@ -118,7 +131,7 @@ def embed_pictures(
             return found
         second = embed_pictures(lost, spec, store, executor=executor, workers=workers, batch_size=batch_size, progress=progress, task=fallback)
         fallen = frozenset(picture for picture, vector in second.vectors.items() if vector is not None)
-        return Embedded(found.vectors | second.vectors, found.errors | second.errors, found.computed + second.computed, fallen)
+        return Embedded(found.vectors | second.vectors, found.errors | second.errors, found.computed + second.computed, fallen, found.contents)
     spec = _tolerant(spec)
     identity = batch.task_id(spec) if task is None else task.identity
     kept = _store(store, identity)
@@ -190,4 +203,4 @@ def _embed(
             kept.flush()
     errors |= {picture: failed[key] for picture, key in keys.items() if key in failed}
     computed = len(todo) - len(failed)
-    return [Embedded({picture: kept.vectors.get(keys.get(picture, "")) for picture in pictures}, errors, computed) for kept in stores]
+    return [Embedded({picture: kept.vectors.get(keys.get(picture, "")) for picture in pictures}, errors, computed, contents=keys) for kept in stores]

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from faceworks.errors import InputError, ManifestError
-from faceworks.evaluate import agreement, bpcer_at_apcer, detection, evaluate_attributes, evaluate_pad, groups, pad_rates
+from faceworks.evaluate import agreement, bpcer_at_apcer, comparison, detection, evaluate_attributes, evaluate_pad, groups, metrics, pad_rates, rates
 
 numbers = st.lists(st.tuples(st.integers(-3, 3).map(float), st.integers(-3, 3).map(float)), min_size=1, max_size=20)
 labels = st.lists(st.tuples(st.sampled_from("abcd"), st.sampled_from("abcd")), min_size=1, max_size=30)
@@ -184,3 +184,40 @@ def test_groups_by_hand(tmp_path):
     assert groups.bands(groups.read_groups(tmp_path / "m.csv", "age"), [18, 30]) == {"a": "<18", "b": "30+"}
     with pytest.raises(ManifestError, match="it has: person, gender, age"):
         groups.read_groups(tmp_path / "m.csv", "ethnicity")
+
+
+# --- other people's statistics packages ------------------------------------------------------------------------------------------------------
+
+
+def test_mcnemar_is_statsmodels():
+    contingency = pytest.importorskip("statsmodels.stats.contingency_tables", reason="statsmodels is not installed")
+    random = np.random.default_rng(0)
+    for _ in range(20):
+        a, b = random.random(80) < 0.8, random.random(80) < 0.7
+        table = [[int((a & b).sum()), int((a & ~b).sum())], [int((~a & b).sum()), int((~a & ~b).sum())]]
+        assert metrics.mcnemar(a, b).p_value == pytest.approx(contingency.mcnemar(table, exact=True).pvalue, rel=1e-9)
+
+
+def test_holm_is_statsmodels():
+    multitest = pytest.importorskip("statsmodels.stats.multitest", reason="statsmodels is not installed")
+    random = np.random.default_rng(3)
+    for p_values in ([0.04], [0.01, 0.01, 0.5], random.random(9).round(2).tolist(), [1.0, 0.0]):
+        assert comparison.holm(p_values) == pytest.approx(multitest.multipletests(p_values, method="holm")[1].tolist())
+
+
+def test_kappa_is_statsmodels():
+    inter_rater = pytest.importorskip("statsmodels.stats.inter_rater", reason="statsmodels is not installed")
+    matrix = np.random.default_rng(1).integers(0, 20, (4, 4))
+    table = agreement.Confusion(matrix, ("a", "b", "c", "d"))
+    for ours, theirs in (("none", None), ("linear", "linear"), ("quadratic", "quadratic")):
+        expected = inter_rater.cohens_kappa(matrix, wt=theirs, return_results=False)
+        assert agreement.kappa(table, ours) == pytest.approx(expected, abs=1e-12)
+
+
+def test_d_prime_and_pearson_are_pingouins():
+    pingouin = pytest.importorskip("pingouin", reason="pingouin is not installed", exc_type=ImportError)
+    random = np.random.default_rng(2)
+    x, y = random.normal(1, 1, 200), random.normal(0, 2, 200)
+    d = pingouin.compute_effsize(x, y, eftype="cohen")
+    assert rates.d_prime(np.concatenate([x, y]), np.arange(400) < 200) == pytest.approx(d), "equal classes: Cohen's d"
+    assert agreement.pearson(x, x + y) == pytest.approx(float(pingouin.corr(x, x + y)["r"].iloc[0]))

@@ -15,7 +15,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from faceworks.errors import InputError
-from faceworks.evaluate import metrics
+from faceworks.evaluate import metrics, rates
 
 # Few distinct values, so that ties within and across the classes are the rule.
 tied = st.lists(st.tuples(st.integers(-3, 3).map(lambda n: n / 4), st.booleans()), min_size=1, max_size=40)
@@ -233,4 +233,5 @@ def test_ten_million_scores_in_ten_seconds():
     start = time.process_time()  # one thread, so this is what it takes on a machine that is not shared
     c = metrics.counts(scores, labels)
     metrics.auc(c), metrics.eer(c), metrics.tar_at_fmr(c, fmr=1e-4), metrics.best_threshold(c)
+    rates.det(c), rates.d_prime(scores, labels), rates.min_cllr(c), rates.verification_table(c)
     assert time.process_time() - start < 10

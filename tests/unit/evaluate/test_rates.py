@@ -138,6 +138,30 @@ def test_min_cllr_is_that_of_scikit_learns_isotonic_fit(pairs):
     assert rates.min_cllr(scores, labels) <= 1 + 1e-12
 
 
+def test_normal_deviates_are_scipys():
+    p = np.concatenate([np.geomspace(1e-300, 0.5, 500), 1 - np.geomspace(1e-16, 0.5, 500), [0.075, 0.925, math.exp(-25)]])
+    np.testing.assert_allclose(rates.probit(p), scipy.stats.norm.ppf(p), rtol=1e-13, atol=1e-15)
+    assert rates.probit([0.0, 1.0]).tolist() == [-math.inf, math.inf]
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_isotonic_of_long_sequences_is_scikit_learns(seed):
+    """Long enough for runs to be pooled at once: overlapping labels, ties, a descending and an ascending sequence."""
+    random = np.random.default_rng(seed)
+    n = 5000
+    values = [
+        (random.random(n) < np.linspace(0, 1, n)).astype(float),
+        random.integers(0, 4, n).astype(float),
+        np.arange(n, 0, -1.0),
+        np.arange(n) * 1.0,
+        random.normal(0, 1, n),
+        np.ones(n),
+    ][seed]
+    weights = random.integers(1, 5, n).astype(float)
+    expected = sklearn.isotonic.IsotonicRegression().fit(np.arange(n), values, weights).predict(np.arange(n))
+    np.testing.assert_allclose(rates.isotonic(values, weights), expected, atol=1e-9)
+
+
 def test_cllr_by_hand():
     assert rates.cllr([0.0, 0.0], [1, 0]) == 1.0
     assert rates.cllr([math.inf, -math.inf], [1, 0]) == 0.0

@@ -16,8 +16,9 @@ import pytest
 from PIL import Image
 
 from faceworks import settings
-from faceworks.errors import ConfigError, InputError
-from faceworks.evaluate import PairList, evaluate_pairs, metrics, read_lfw_pairs
+from faceworks.errors import ConfigError, InputError, ManifestError
+from faceworks.evaluate import PairList, evaluate_pairs, metrics, read_lfw_pairs, read_pairs_csv
+from faceworks.evaluate.provenance import write_whole
 from faceworks.evaluate.vectors import SHARD, VectorStore, embed_pictures
 from faceworks.pipeline import Pipeline, PipelineSpec
 from faceworks.types import Embedding, Face, FaceResult
@@ -80,7 +81,7 @@ def test_the_report_says_what_a_calculation_by_hand_says(tmp_path, calls):
     accepted = np.array(expected) >= 0.363
     assert report.stock.accuracy == pytest.approx(np.mean(accepted == pairs.labels)) == pytest.approx(7 / 12)
     assert report.stock.threshold == pytest.approx(1 - 0.363)
-    assert report.counts == {"pairs": 12, "genuine": 6, "impostor": 6, "people": 6, "pictures": 12, "embedded": 12}
+    assert report.counts == {"pairs": 12, "genuine": 6, "impostor": 6, "people": 6, "pictures": 12, "embedded": 12, "repeated": 0, "identical": 0}
 
     written = json.loads((tmp_path / "out" / "report.json").read_text())
     assert written == report.to_dict()
@@ -220,3 +221,33 @@ def test_layers():
     code = "import sys, faceworks.batch, faceworks.evaluate.metrics; print([m for m in ('onnxruntime', 'onnx', 'torch') if m in sys.modules])"
     run = subprocess.run([sys.executable, "-c", code], env={"PYTHONPATH": "src"}, capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "[]"
+
+
+def test_repeated_pairs_and_copies_are_counted_and_said(tmp_path, calls):
+    root = tmp_path / "pictures"
+    lfw(tmp_path, GOOD)
+    (root / "P0" / "P0_0003.png").write_bytes((root / "P0" / "P0_0001.png").read_bytes())
+    names = [("P0/P0_0001", "P0/P0_0003", 1), ("P1/P1_0001", "P1/P1_0002", 1), ("P1/P1_0002", "P1/P1_0001", 1), ("P1/P1_0001", "P2/P2_0001", 0)]
+    rows = [f"{a}.png,{b}.png,{same},{k % 2}" for k, (a, b, same) in enumerate([*names, ("P3/P3_0001", "P2/P2_0001", 0)], start=1)]
+    (tmp_path / "list.csv").write_text("first,second,label,fold\n" + "\n".join(rows) + "\n")
+    report = evaluate_pairs(read_pairs_csv(tmp_path / "list.csv", root), out=tmp_path / "out", progress=False)
+    assert (report.counts["repeated"], report.counts["identical"]) == (1, 1)
+    page = (tmp_path / "out" / "report.md").read_text()
+    assert "Beware: 1 pairs stand in the list more than once; 1 pairs compare a file with a copy of itself." in page
+    (tmp_path / "list.csv").write_text("first,second,label\nP0/P0_0001.png,P0/P0_0001.png,1\n")
+    with pytest.raises(ManifestError, match="compared with itself"):
+        read_pairs_csv(tmp_path / "list.csv", root)
+
+
+def test_a_folder_that_cannot_be_written_is_said(tmp_path, calls):
+    pairs = lfw(tmp_path, GOOD)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigError, match=r"cannot keep vectors in .*name another folder"):
+        evaluate_pairs(pairs, out=tmp_path / "file" / "out", progress=False)
+    with pytest.raises(ConfigError, match="cannot write"):
+        write_whole(tmp_path / "file" / "report.json", "{}")
+    store = VectorStore(tmp_path / "store")
+    (tmp_path / "store").rmdir()
+    store.add("key", np.ones(2, np.float32))
+    with pytest.raises(ConfigError, match="cannot keep vectors"):
+        store.flush()

@@ -74,6 +74,8 @@ def percent(value: float | None) -> str:
 
 
 def _facts(report: Report) -> list[tuple[str, str]]:
+    from ...evaluate.pages import doubts
+
     counts, missed, summary = report.counts, report.failures_to_detect, report.summary
     kinds = f"{counts['pairs']} ({counts['genuine']} same, {counts['impostor']} different)"
     rows = [
@@ -81,6 +83,8 @@ def _facts(report: Report) -> list[tuple[str, str]]:
         ("accuracy, 95 %", interval(report.accuracy.interval)),
         ("undetected", f"{missed.pictures} pictures; they spoil {missed.pairs} pairs, all counted as wrong"),
     ]
+    if odd := doubts(counts):
+        rows.append(("beware", odd))
     if missed.fallbacks:
         rows.append(("fall-back crop", f"{missed.fallbacks} pictures without a found face"))
     if report.stock is not None:

@@ -1,0 +1,120 @@
+"""What evaluation adds to the networks it runs, what its cache saves, and how long metrics take.
+
+    python bench/evaluate_speed.py IMAGES PAIRS.txt [--folds 1,2] [--write]
+
+LFW's pictures are embedded in chunks; after each chunk the recorded tensors go through the bare sessions again, so that both sides see the same load.
+The first run is decoding, hashing, detection, alignment, embedding, metrics, intervals and the report; "bare" is the two sessions alone. The second run
+finds every vector in the cache. `--write` puts the table into docs/benchmarks-evaluate.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import os
+import platform
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "src"))
+
+from faceworks.evaluate import auc as area  # noqa: E402
+from faceworks.evaluate import best_threshold, counts, d_prime, det, eer, evaluate_pairs, min_cllr, read_lfw_pairs, tar_at_fmr  # noqa: E402
+from faceworks.evaluate.vectors import embed_pictures  # noqa: E402
+from faceworks.pipeline import PipelineSpec  # noqa: E402
+from faceworks.runtime import Session  # noqa: E402
+
+CHUNK = 128
+SPEC = PipelineSpec(select="central", on_no_face="empty")
+
+
+def run_lfw(images: Path, list_file: Path, folds: tuple[int, ...]) -> list[tuple[str, str, str, str]]:
+    """Rows of the table for LFW: what, measured, goal, verdict."""
+    whole = read_lfw_pairs(list_file, images)
+    pairs = whole.only(np.isin(whole.folds, folds), f"folds {folds}")
+    pictures, recorded = pairs.pictures, []
+    plain = Session.run
+
+    def run(self: Session, blob: Any, outputs: Any = None) -> Any:
+        recorded.append((self, blob, outputs))
+        return plain(self, blob, outputs)
+
+    ours = bare = 0.0
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder)
+        embed_pictures(pictures[:8], SPEC, out / "warm", progress=False)
+        for start in range(0, len(pictures), CHUNK):
+            Session.run = run  # type: ignore[method-assign]
+            begin = time.perf_counter()
+            embed_pictures(pictures[start : start + CHUNK], SPEC, out / "vectors", progress=False)
+            ours += time.perf_counter() - begin
+            Session.run = plain  # type: ignore[method-assign]
+            begin = time.perf_counter()
+            for session, blob, outputs in recorded:
+                session.run(blob, outputs)
+            bare += time.perf_counter() - begin
+            recorded.clear()
+        begin = time.perf_counter()
+        report = evaluate_pairs(pairs, SPEC, out=out, dataset="LFW", progress=False)
+        second = time.perf_counter() - begin
+        assert report.counts["embedded"] == 0
+    first, n = ours + second, len(pictures)
+    what = f"{len(pairs)} pairs, {n} pictures"
+    return [
+        (f"first run, {what}: {first:.1f} s", f"{first / bare:.2f} x the bare sessions ({bare:.1f} s)", "≤ 1.3", _verdict(first / bare <= 1.3)),
+        (f"second run, from the cache: {second:.2f} s", f"{first / second:.0f} x faster", "≥ 20", _verdict(first / second >= 20)),
+    ]
+
+
+def run_metrics(n: int) -> list[tuple[str, str, str, str]]:
+    """The row for metrics."""
+    random = np.random.default_rng(0)
+    labels = random.random(n) < 0.1
+    scores = random.normal(0, 0.1, n) + 0.6 * labels
+    begin = time.perf_counter()
+    c = counts(scores, labels)
+    area(c), eer(c), tar_at_fmr(c, fmr=1e-4), best_threshold(c), det(c)
+    core = time.perf_counter() - begin
+    begin = time.perf_counter()
+    d_prime(scores, labels), min_cllr(c)
+    rest = time.perf_counter() - begin
+    return [
+        (f"{n} scores: ROC, AUC, EER, TAR at FMR, best threshold, DET", f"{core:.1f} s", "< 10 s", _verdict(core < 10)),
+        ("with d′ and min Cllr", f"{core + rest:.1f} s", "< 10 s", _verdict(core + rest < 10)),
+    ]
+
+
+def _verdict(met: bool) -> str:
+    return "met" if met else "**missed**"
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("images", type=Path)
+    parser.add_argument("pairs", type=Path)
+    parser.add_argument("--folds", default="1,2,3,4,5,6,7,8,9,10")
+    parser.add_argument("--scores", type=int, default=10_000_000)
+    parser.add_argument("--write", action="store_true")
+    chosen = parser.parse_args()
+    rows = run_lfw(chosen.images, chosen.pairs, tuple(int(k) for k in chosen.folds.split(","))) + run_metrics(chosen.scores)
+    lines = ["| what | measured | goal | |", "|---|---|---|---|", *("| " + " | ".join(row) + " |" for row in rows)]
+    print("\n".join(lines))
+    if chosen.write:
+        machine = (
+            f"{os.cpu_count()} cores, {platform.machine()}, load average {os.getloadavg()[0]:.1f} at the end; Python {platform.python_version()}"
+        )
+        head = "# How fast evaluation is\n\nWritten by `python bench/evaluate_speed.py IMAGES PAIRS.txt --folds "
+        head += f"{chosen.folds} --write` on {datetime.date.today()}. {machine}. Default pipeline on LFW (deep-funneled); `serial`, the networks on all cores.\n"
+        head += "The ratios are the result: both sides alternate in one process, in chunks of 128 pictures.\n\n"
+        (ROOT / "docs" / "benchmarks-evaluate.md").write_text(head + "\n".join(lines) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
