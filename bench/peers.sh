@@ -1,5 +1,5 @@
 #!/bin/sh
-# Environments of the two peers that `make bench` compares with, outside the repository: bench/peers.sh [DIR]  (default ../faceworks-peers)
+# Environments of the peers that `make bench` and bench/detect_speed.py compare with, outside the repository: bench/peers.sh [DIR]  (default ../faceworks-peers)
 # deepface gets the same two networks as faceworks, from our cache: its own addresses are not asked. dlib comes as a wheel (no BLAS).
 set -eu
 cd "$(dirname "$0")/.."
@@ -18,6 +18,16 @@ fi
 if [ ! -x "$dir/deepface/bin/python" ]; then
   "$python" -m venv "$dir/deepface"
   "$dir/deepface/bin/pip" install -q deepface==0.0.103 werkzeug
+fi
+# for bench/detect_speed.py: the two packages whose MTCNN weights we run (facenet-pytorch pins an old torch, so it comes without its dependencies)
+if [ ! -x "$dir/facenet/bin/python" ]; then
+  "$python" -m venv "$dir/facenet"
+  "$dir/facenet/bin/pip" install -q torch torchvision pillow requests tqdm numpy
+  "$dir/facenet/bin/pip" install -q --no-deps facenet-pytorch==2.6.0
+fi
+if [ ! -x "$dir/keras/bin/python" ]; then
+  "$python" -m venv "$dir/keras"
+  "$dir/keras/bin/pip" install -q tensorflow-cpu mtcnn==1.0.0 joblib lz4
 fi
 weights=$dir/home/.deepface/weights
 mkdir -p "$weights"

@@ -78,7 +78,7 @@ def test_ensure_leaves_faces_with_points_alone(pictures: Pictures) -> None:
 
 
 @pytest.mark.parametrize("detector", ["haar-frontalface", "ssd-res10"])
-@pytest.mark.parametrize("landmarker", ["", "mtcnn-onet"])
+@pytest.mark.parametrize("landmarker", ["", "yunet-points"])
 def test_detectors_without_points_embed(detector: str, landmarker: str, pictures: Pictures) -> None:
     """The vector is nearly the one that the default detector's own points give, and the recipe says who gave the points."""
     need(detector, "mtcnn-onet", "yunet-points")
@@ -89,7 +89,7 @@ def test_detectors_without_points_embed(detector: str, landmarker: str, pictures
     assert result.embedding is not None
     assert usual.embedding is not None
     assert cosine(result.embedding.vector, usual.embedding.vector) >= 0.9
-    assert pipeline.models["landmarker"].startswith(landmarker or "yunet-points")
+    assert pipeline.models["landmarker"].startswith(landmarker or "mtcnn-onet")
 
 
 def test_recipes() -> None:

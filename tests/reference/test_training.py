@@ -72,8 +72,16 @@ def test_every_loss_beats_chance_and_the_untrained_network(att, untrained, tmp_p
 
 
 def test_mobilefacenet_learns_on_the_same_people(att, tmp_path):
-    changes = ['network={name="mobilefacenet", arguments={dim=64, size=[64, 48]}}', "input.size=[64, 48]", 'input.color="RGB"']
-    changes += ["input.mean=[127.5, 127.5, 127.5]", "input.std=[127.5, 127.5, 127.5]", "run.people=10", "run.epochs=4", "run.evaluate_every=4"]
+    changes = ['network={name="mobilefacenet", arguments={dim=64, size=[48, 48]}}', "input.size=[48, 48]", 'input.color="RGB"']
+    changes += [
+        "input.mean=[127.5, 127.5, 127.5]",
+        "input.std=[127.5, 127.5, 127.5]",
+        "run.people=8",
+        "run.pictures=3",
+        "run.steps=8",
+        "run.epochs=4",
+        "run.evaluate_every=4",
+    ]
     config = example("triplet", att, *changes)
     torch.manual_seed(config.seed)
     before = build_task(config, tmp_path / "x", Group(), torch.device("cpu"), lambda line: None).evaluate()["auc"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -109,7 +109,9 @@ def run_over(function: Callable[[Sequence[Any]], list[Any]], paths: Sequence[str
     from ..batch import expand, map_images
 
     sources = expand(paths)
-    return list(map_images(function, sources, batch_size=8 if len(sources) > 1 else 1, progress=not quiet and len(sources) > 8))
+    many = len(sources) > 8  # decoding and preparing one picture beside another's network keeps the cores busy
+    executor: Literal["threads", "serial"] = "threads" if many else "serial"
+    return list(map_images(function, sources, executor, batch_size=8 if len(sources) > 1 else 1, progress=not quiet and many))
 
 
 def complain(items: Sequence[Item]) -> int:

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Protocol, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .. import geometry, image
-from ..cards import Card, InputSpec
+from ..cards import Card, InputSpec, options
 from ..errors import ConfigError
-from ..runtime import Session, bucket, to_blob
+from ..runtime import Session, SessionOptions, bucket, open_session, to_blob
 from ..types import SCHEMES, Face, FloatArray, ImageArray, Landmarks
 
-__all__ = ["Batch", "Decoded", "batches", "check_min_score", "faces_from", "grid", "one_shot"]
+__all__ = ["Batch", "Decoded", "batches", "check_min_score", "faces_from", "grid", "one_shot", "opened"]
 
 _TOGETHER, _TOGETHER_CPU = 16, 1
 """Pictures in one run. On a processor one at a time is fastest: a picture's share of a batch of 8 costs 8 to 35 % more time than the picture alone
@@ -89,6 +89,22 @@ def check_min_score(value: float | None, default: float) -> float:
     if not 0.0 <= score <= 1.0:
         raise ConfigError(f"min_score must lie in [0, 1], got {score}")
     return score
+
+
+class _Scored(Protocol):
+    """Any `[decode]` table of a detector."""
+
+    @property
+    def min_score(self) -> float: ...
+
+
+T = TypeVar("T", bound=_Scored)
+
+
+def opened(card: Card, kind: type[T], session_options: SessionOptions, min_score: float | None) -> tuple[T, float, Session]:
+    """What a detector of one network starts with: the card's `[decode]` as `kind`, the score in force, and the session."""
+    decode = options(card, kind)
+    return decode, check_min_score(min_score, decode.min_score), open_session(card, options=session_options)
 
 
 def one_shot(

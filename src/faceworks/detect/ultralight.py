@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from .. import geometry
-from ..cards import Card, options
-from ..runtime import SessionOptions, open_session
+from ..cards import Card
+from ..runtime import SessionOptions
 from ..types import Face, FloatArray, ImageArray
-from .letterbox import Decoded, check_min_score, one_shot
+from .letterbox import Decoded, one_shot, opened
 
 __all__ = ["Decode", "Ultralight"]
 
@@ -33,9 +33,7 @@ class Ultralight:
 
     def __init__(self, card: Card, session_options: SessionOptions, min_score: float | None = None) -> None:
         self.card = card
-        self._decode = options(card, Decode)
-        self._min_score = check_min_score(min_score, self._decode.min_score)
-        self._session = open_session(card, options=session_options)
+        self._decode, self._min_score, self._session = opened(card, Decode, session_options, min_score)
 
     def detect(self, images: Sequence[ImageArray]) -> list[list[Face]]:
         """Find the faces of each picture, best score first."""

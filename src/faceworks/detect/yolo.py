@@ -14,11 +14,11 @@ from typing import Literal
 import numpy as np
 
 from .. import geometry
-from ..cards import Card, options
+from ..cards import Card
 from ..errors import ModelError
-from ..runtime import SessionOptions, open_session
+from ..runtime import SessionOptions
 from ..types import Face, FloatArray, ImageArray
-from .letterbox import Decoded, check_min_score, grid, one_shot
+from .letterbox import Decoded, grid, one_shot, opened
 
 __all__ = ["Decode", "Yolo", "decode_v5", "decode_v8"]
 
@@ -65,9 +65,7 @@ class Yolo:
 
     def __init__(self, card: Card, session_options: SessionOptions, min_score: float | None = None) -> None:
         self.card = card
-        self._decode = options(card, Decode)
-        self._min_score = check_min_score(min_score, self._decode.min_score)
-        self._session = open_session(card, options=session_options)
+        self._decode, self._min_score, self._session = opened(card, Decode, session_options, min_score)
 
     def detect(self, images: Sequence[ImageArray]) -> list[list[Face]]:
         """Find the faces of each picture, best score first."""

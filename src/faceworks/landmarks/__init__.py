@@ -24,12 +24,15 @@ ADAPTERS = {
 }
 
 DEFAULTS: Mapping[str, str] = {
-    "arcface5": "yunet-points",
+    "arcface5": "mtcnn-onet",
     "dlib5": "dlib-5",
     "ibug68": "dlib-68",
     "mesh468": "facemesh-468",
 }
-"""Scheme -> the card that is asked for it where nothing else is said."""
+"""Scheme -> the card that is asked for it where nothing else is said.
+
+`mtcnn-onet` rather than `yunet-points`, in the boxes of Haar, SSD and dlib HOG on 120 pictures: 0.043 of the eye distance from SCRFD's own points (median)
+against 0.089, and 0.059 to 0.068 against 0.077 to 0.089 from RetinaFace's; more than 0.2 off in none to 2 % of the faces against 1 to 6 %."""
 
 
 class Landmarker(Protocol):

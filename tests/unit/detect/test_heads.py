@@ -9,7 +9,7 @@ import pytest
 
 from faceworks import cards
 from faceworks.cards import options
-from faceworks.detect import retinaface, scrfd, ssd, yolo
+from faceworks.detect import letterbox, retinaface, scrfd, ssd, yolo
 from faceworks.detect.letterbox import grid
 
 BOX = np.array([200.0, 120.0, 296.0, 248.0])
@@ -111,7 +111,7 @@ class _Fake:
 @pytest.mark.parametrize("batch", [True, False])
 @pytest.mark.parametrize("order", [list(range(9)), [0, 3, 6, 1, 4, 7, 2, 5, 8], [8, 2, 5, 7, 1, 4, 6, 0, 3]])
 def test_scrfd_finds_its_outputs_by_shape(order: list[int], batch: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scrfd, "open_session", lambda card, options: _Fake(order, batch))
+    monkeypatch.setattr(letterbox, "open_session", lambda card, options: _Fake(order, batch))
     detector = scrfd.Scrfd(cards.get("scrfd-10g"), None)  # type: ignore[arg-type]
     (faces,) = detector.detect([np.zeros((640, 640, 3), np.uint8)])
     assert len(faces) == 1

@@ -104,6 +104,14 @@ def test_another_configuration_does_not_go_on(tmp_path):
     train(read_config(config, ["run.epochs=1", "optimizer.rate=0.02"]), tmp_path / "run", resume=False)
 
 
+def test_a_checkpoint_of_other_people_is_refused(tmp_path):
+    config = write_config(tmp_path)
+    train(read_config(config, ["run.epochs=1"]), tmp_path / "run")
+    made_faces(tmp_path / "faces", people=14)
+    with pytest.raises(ConfigError, match="data had changed"):
+        train(read_config(config, ["run.epochs=2"]), tmp_path / "run")
+
+
 def test_accumulated_batches_are_one_large_batch(tmp_path):
     """With batch normalization held still, which would see the parts."""
     from faceworks.train import loop
@@ -118,7 +126,7 @@ def test_accumulated_batches_are_one_large_batch(tmp_path):
         run.run_epoch(lambda done, words: None)
         runs.append(run.task.step.state_dict())
     for name in runs[0]:
-        np.testing.assert_allclose(runs[0][name], runs[1][name], atol=1e-6, err_msg=name)
+        np.testing.assert_allclose(runs[0][name], runs[1][name], rtol=1e-5, atol=1e-5, err_msg=name)  # float32: sums in another order
 
 
 def test_early_stopping(tmp_path):

@@ -21,6 +21,7 @@ from ..splits import limit, split
 __all__ = ["apply_network", "load_crops", "tensor"]
 
 _EVALUATION_BATCH = 128
+_REPORTED = 5000
 
 
 def load_crops(config: TrainConfig, folder: Path, report: Callable[[str], None]) -> tuple[Crops, Crops]:
@@ -30,8 +31,13 @@ def load_crops(config: TrainConfig, folder: Path, report: Callable[[str], None])
     held = split(pictures, config.data, config.seed)
     sides = []
     for name, part in (("train", limit(pictures.take(~held), config.data, config.seed)), ("held-out", pictures.take(held))):
-        where = folder / f"crops-{name}"
-        sides.append(cut(part, config.input, config.data.detector, folder=where, jpeg_quality=config.data.jpeg_quality, shrink=config.data.shrink))
+
+        def moved(done: int, total: int, name: str = name) -> None:
+            if done % _REPORTED == 0:
+                report(f"{name}: {done} of {total} pictures cut")
+
+        spoiled = {"jpeg_quality": config.data.jpeg_quality, "shrink": config.data.shrink}
+        sides.append(cut(part, config.input, config.data.detector, folder=folder / f"crops-{name}", report=moved, **spoiled))
     skipped = [item for side in sides for item in side.skipped]
     report(f"{len(sides[0])} pictures to train on, {len(sides[1])} held out, {len(set(skipped))} skipped")
     return sides[0], sides[1]
