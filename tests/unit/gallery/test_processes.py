@@ -18,7 +18,7 @@ from gallery_tools import binding, change_of, write_and_tell
 
 CONTEXT = multiprocessing.get_context("forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn")
 if CONTEXT.get_start_method() == "forkserver":
-    CONTEXT.set_forkserver_preload(["gallery_tools"])  # a writer then starts in milliseconds
+    CONTEXT.set_forkserver_preload(["pytest", "faceworks.gallery.hdf5"])  # what takes long to import: a writer then starts in milliseconds
 
 
 class Writer:
@@ -61,7 +61,7 @@ def kill_once(folder: Path, seed: int) -> None:
     writer = Writer(path, 1, 100_000, choose.choice([0, 3, 7]))
     said = []
     while 0 not in said and not writer.ended():
-        said += writer.say(1.0)
+        said += writer.say(0.02)
     said += writer.say(choose.uniform(0.0, 0.15))
     writer.kill()
     said += writer.say()
