@@ -269,7 +269,7 @@ class Scalar(Shown):
         value: the estimate.
         unit: "years", "degrees", "1" …
         range: smallest and largest possible value.
-        spread: standard deviation of the model's own distribution, or None where it has none.
+        spread: standard deviation of the model's own distribution; for a model without one, of its measured error; None where neither is known.
         model: card that gave it.
         reasons: what lowers it, worst first (quality).
     """
