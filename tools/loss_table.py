@@ -142,6 +142,8 @@ def write(rows: list[dict[str, str]]) -> None:
     worst = min((name for name in names if name in LOSSES), key=lambda name: statistics.mean(float(row["auc"]) for row in by[name]))
     margin = statistics.mean(float(row["auc"]) for row in by[worst]) - statistics.mean(float(row["auc"]) for row in by["untrained network"])
     lines += ["", f"The least of them, {worst}, is {margin:.3f} above the untrained network."]
+    if missing := [name for name in LOSSES if name not in by]:
+        lines += ["", f"Not run yet: {', '.join(missing)}. The script goes on where it was and writes the page anew."]
     (ROOT / "docs/reference/training-losses.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
