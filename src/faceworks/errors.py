@@ -21,6 +21,7 @@
     │   ├── GalleryCorrupt
     │   ├── DuplicateEntry
     │   └── UnknownPerson
+    ├── ServiceError                 a service of faceworks refused, failed, or cannot be reached (raised by `faceworks.client`)
     ├── MissingDependency (ImportError)   an extra is not installed
     └── ConfigError                  settings or options that cannot hold
 
@@ -29,6 +30,8 @@ A message says what failed, what was got, what was expected, and what to do, in 
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 __all__ = [
     "AssetUnavailable",
@@ -52,6 +55,7 @@ __all__ = [
     "ModelMismatch",
     "NoFaceFound",
     "Outdated",
+    "ServiceError",
     "UnknownModel",
     "UnknownPerson",
 ]
@@ -152,6 +156,17 @@ class DuplicateEntry(GalleryError):
 
 class UnknownPerson(GalleryError):
     """No such person."""
+
+
+class ServiceError(FaceworksError):
+    """A service of faceworks refused, failed, or cannot be reached.
+
+    `status` is that of HTTP (0: not reached), `kind` the last part of the problem's type, `problem` the document.
+    """
+
+    def __init__(self, message: str, status: int = 0, kind: str = "", problem: Mapping[str, object] | None = None) -> None:
+        super().__init__(message)
+        self.status, self.kind, self.problem = status, kind, dict(problem or {})
 
 
 class MissingDependency(FaceworksError, ImportError):

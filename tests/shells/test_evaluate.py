@@ -125,7 +125,11 @@ def test_several_embedders_share_a_detection(lfw: Path, monkeypatch: pytest.Monk
         for picture in pictures:
             np.testing.assert_array_equal(one.vectors[picture], other.vectors[picture])
     assert together[0].vectors[pictures[2]] is None, "Dark has no face"
+    widths: list[int] = []
+    embed = Pipeline.embed_faces
+    monkeypatch.setattr(Pipeline, "embed_faces", lambda self, images, faces: widths.append(self.spec.crops) or embed(self, images, faces))
     again = embed_with_each(pictures, [*specs, spec.with_options(crops=5)], lfw / "together", progress=False)
+    assert set(widths) == {5}, "embedders that have every picture do not run"
     assert (again[0].computed, again[3].vectors[pictures[0]] is not None) == (len(COLORS), True), "what one embedder lacks is done"
     assert embed_with_each(pictures, specs, lfw / "together", progress=False)[1].computed == 0
     with pytest.raises(ConfigError, match="share a detection"):

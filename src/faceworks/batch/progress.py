@@ -5,9 +5,25 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from typing import Any
 
-__all__ = ["bar"]
+__all__ = ["bar", "watched"]
+
+_watcher: ContextVar[Callable[[int, int | None], None] | None] = ContextVar("faceworks_batch_watcher", default=None)
+
+
+@contextlib.contextmanager
+def watched(report: Callable[[int, int | None], None]) -> Iterator[None]:
+    """Within this block every run, however deep, reports `(done, total)` after each picture, left out ones included; total is None for an iterator.
+
+    For whoever shows progress elsewhere than on a terminal: a service's jobs. What `report` raises ends the run.
+    """
+    token = _watcher.set(report)
+    try:
+        yield
+    finally:
+        _watcher.reset(token)
 
 
 @contextlib.contextmanager
@@ -16,6 +32,17 @@ def bar(shown: bool, total: int | None, skipped: Callable[[], int] = lambda: 0, 
 
     `total` None: nobody knows. `skipped`: how many were left out so far; they count as done.
     """
+    watcher = _watcher.get()
+    if watcher is not None:
+        counted = 0
+
+        def tell() -> None:
+            nonlocal counted
+            counted += 1
+            watcher(counted + skipped(), total)
+
+        yield tell
+        return
     if not shown or not sys.stderr.isatty():
         yield lambda: None
         return

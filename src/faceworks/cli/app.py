@@ -30,6 +30,7 @@ COMMANDS = {
     "gallery": ("faceworks.cli.gallery:gallery", "People enrolled, found, removed."),
     "models": ("faceworks.cli.models:models", "The model catalog: list, show, pull, verify, where, add."),
     "evaluate": ("faceworks.cli.evaluate:evaluate", "Measure error rates on a data set."),
+    "study": ("faceworks.cli.study:study", "Edited faces: same person? right emotion?"),
     "train": ("faceworks.cli.train:train", "Train a model and use it like any shipped one."),
     "experiment": ("faceworks.cli.experiment:experiment", "FaceNet's experiments, one command each, with plots."),
     "datasets": ("faceworks.cli.datasets:datasets", "Training sets, and whether they can be had."),

@@ -151,16 +151,17 @@ def show(name: str, as_json: bool) -> int:
 @models.command(short_help="Fetch models now, for work without network.")
 @click.argument("names", metavar="NAME…", nargs=-1)
 @click.option("--all-default", is_flag=True, help="The models that are used when none is named.")
+@click.option("--for", "study", metavar="study.toml", type=click.Path(path_type=Path), help="The models of a study that can be fetched.")
 @click.option("--license", "license_", type=click.Choice(["any", "commercial"]), help='"commercial" refuses weights that forbid commercial use.')
 @quiet_option
 @debug
-def pull(names: tuple[str, ...], all_default: bool, license_: str | None, quiet: bool) -> int:
+def pull(names: tuple[str, ...], all_default: bool, study: Path | None, license_: str | None, quiet: bool) -> int:
     """Fetch the files of models, verify their checksums, and convert them, so that later work needs no network."""
-    if not names and not all_default:
-        raise click.UsageError("name at least one model, or give --all-default", click.get_current_context())
+    if not names and not all_default and study is None:
+        raise click.UsageError("name at least one model, or give --all-default or --for study.toml", click.get_current_context())
     from .. import assets, cards
 
-    wanted = list(dict.fromkeys([*names, *(defaults() if all_default else ())]))
+    wanted = list(dict.fromkeys([*names, *(defaults() if all_default else ()), *(of_study(study) if study is not None else ())]))
     chosen = [cards.get(name) for name in wanted]
     for card in chosen:
         cards.check_license(card, license_)
@@ -175,6 +176,17 @@ def pull(names: tuple[str, ...], all_default: bool, license_: str | None, quiet:
             if not quiet:
                 click.echo(f"{card.name}\t{file.role}\t{path}")
     return 0
+
+
+def of_study(path: Path) -> list[str]:
+    """Models of a study that are not here and can be fetched; those that must be fetched by hand are named on stderr."""
+    from ..study import check, config
+
+    states = check.states(config.load(path / config.FILE if path.is_dir() else path))
+    for state in states:
+        for address, digest in state.files if state.state == "fetch by hand" else ():
+            note(f"{state.name} must be fetched by hand: {address} (hash {digest}; license: {state.license})")
+    return [state.name for state in states if state.state == "pull"]
 
 
 @models.command(name="verify", short_help="Hash the local files again.")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -135,7 +135,7 @@ def embed_pictures(
     spec = _tolerant(spec)
     identity = batch.task_id(spec) if task is None else task.identity
     kept = _store(store, identity)
-    return _embed(pictures, spec if task is None else task, [kept], executor, workers, batch_size, progress)[0]
+    return _embed(pictures, lambda _: spec if task is None else task, [kept], executor, workers, batch_size, progress)[0]
 
 
 def embed_with_each(
@@ -150,12 +150,14 @@ def embed_with_each(
 ) -> list[Embedded]:
     """`embed_pictures` for several specs that differ after detection alone; each picture is decoded and searched for faces once.
 
+    Embedders whose store has every picture do not run.
+
     Raises:
         ConfigError: `select="all"`; or specs that find different faces.
     """
     several = Embedders(tuple(_tolerant(spec) for spec in specs))
     kept = [_store(store, batch.task_id(spec)) for spec in several.specs]
-    return _embed(pictures, several, kept, executor, workers, batch_size, progress)
+    return _embed(pictures, lambda lacking: Embedders(tuple(several.specs[k] for k in lacking)), kept, executor, workers, batch_size, progress)
 
 
 def _store(folder: Path, identity: str) -> VectorStore:
@@ -171,14 +173,14 @@ def _tolerant(spec: PipelineSpec) -> PipelineSpec:
 
 def _embed(
     pictures: Sequence[Path],
-    task: PipelineSpec | Task | Embedders,
+    task_for: Callable[[list[int]], PipelineSpec | Task | Embedders],
     stores: Sequence[VectorStore],
     executor: Literal["serial", "threads", "processes"],
     workers: int | None,
     batch_size: int,
     progress: bool,
 ) -> list[Embedded]:
-    """Fill the stores with what the task gives for pictures that one of them lacks: its first face for the first store, and so on."""
+    """Fill the stores that lack pictures with what their task gives: its first face for the first of them, and so on."""
     errors: dict[Path, FaceworksError] = {}
     keys: dict[Path, str] = {}
     for picture in pictures:
@@ -186,18 +188,20 @@ def _embed(
             keys[picture] = image.content_hash(picture)
         except ImageError as error:
             errors[picture] = error
-    missing = {key: picture for picture, key in reversed(keys.items()) if any(key not in kept.vectors for kept in stores)}
+    needed = set(keys.values())
+    lacking = [k for k, kept in enumerate(stores) if not needed <= kept.vectors.keys()]
+    missing = {key: picture for picture, key in reversed(keys.items()) if any(key not in stores[k].vectors for k in lacking)}
     todo = list(reversed(missing.values()))
     failed: dict[str, FaceworksError] = {}
     try:
-        for item in batch.map_images(task, todo, executor, workers, batch_size, progress=progress):
+        for item in batch.map_images(task_for(lacking or [0]), todo, executor, workers, batch_size, progress=progress):
             key = keys[item.source]
             if item.error is not None:
                 failed[key] = item.error
                 continue
-            for place, kept in enumerate(stores):
-                if key not in kept.vectors:
-                    kept.add(key, item.result[place].embedding.vector if item.result else None)
+            for place, k in enumerate(lacking):
+                if key not in stores[k].vectors:
+                    stores[k].add(key, item.result[place].embedding.vector if item.result else None)
     finally:
         for kept in stores:
             kept.flush()

@@ -189,7 +189,7 @@ def _placed(
     outcomes: dict[int, Enrolled] = {
         place: Enrolled(batch[place], error=entry) for place, entry in enumerate(found) if isinstance(entry, FaceworksError)
     }
-    vectors = np.array([embedding.vector for embedding in embeddings], np.float32).reshape(len(good), -1)
+    vectors = np.stack([embedding.vector for embedding in embeddings]) if good else np.zeros((0, 1), np.float32)
     near = gallery.look_up(vectors) if len(good) else []
     limits = _limits(gallery)
     fresh: dict[str, Person] = {}

@@ -17,12 +17,13 @@ from starlette.staticfiles import StaticFiles
 
 from .. import __version__
 from ..errors import FaceworksError
+from .crew import Crew
+from .forms import invalid
 from .guard import Guard
 from .openapi import describe
 from .options import ServerOptions
 from .problems import PRIVATE, Problem, answer, problem_of
-from .routes import faces, service
-from .schemas import invalid
+from .routes import faces, galleries, jobs, people, service
 from .state import State
 
 __all__ = ["create_app"]
@@ -56,7 +57,7 @@ def create_app(options: ServerOptions) -> Application:
         ConfigError: the data folder cannot be used, or the service would be open to other machines without a key.
     """
     app = Application(State(options))
-    for router in (faces.router, service.router):
+    for router in (faces.router, galleries.router, people.router, jobs.router, service.router):
         app.include_router(router)
     static = Path(__file__).parent / "static"
     app.mount("/static", StaticFiles(directory=static))
@@ -75,11 +76,14 @@ async def _life(app: FastAPI) -> AsyncIterator[None]:
     state: State = app.state.faceworks
     waking = asyncio.create_task(state.queue.run(lambda _: state.wake(), None))
     beating = asyncio.create_task(_beat(state))
+    crew = asyncio.create_task(Crew(state).run())
     try:
         yield
     finally:
         state.draining = True
         beating.cancel()
+        crew.cancel()
+        await asyncio.gather(beating, crew, return_exceptions=True)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(state.options.drain):
                 await asyncio.gather(waking, return_exceptions=True)

@@ -15,6 +15,7 @@ import time
 from http.cookies import CookieError, SimpleCookie
 from typing import TYPE_CHECKING, Any
 
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from . import limits
@@ -61,13 +62,20 @@ class Guard:
         sent = _Sent(send, request_id, headers.cors(scope, options), body)
         admitted = False
         try:
+            if scope["method"] == "OPTIONS" and header(scope, b"origin") in options.origins and header(scope, b"access-control-request-method"):
+                headers.check_host(scope, options)
+                await Response(status_code=204)(scope, _nothing, sent)  # a browser asks before it sends; without credentials, so before any key
+                return
             admitted = await self._admit(scope, body, request_id, state)
             await self._run(scope, body, sent)
+            if body.refusal is not None:
+                raise body.refusal
         except Problem as problem:
             await sent.answer(scope, problem)
         except Exception:
-            log.exception("request %s failed", request_id)
-            await sent.answer(scope, Problem(500, PRIVATE))
+            if body.refusal is None:
+                log.exception("request %s failed", request_id)
+            await sent.answer(scope, body.refusal or Problem(500, PRIVATE))
         finally:
             if admitted:
                 await asyncio.shield(self.state.store.call(self._release, state["ticket"]))
@@ -91,7 +99,7 @@ class Guard:
         limit = options.max_upload if path in self.state.uploads else options.max_body
         if body.declared(scope) > limit:
             raise body.too_large()
-        if not path.startswith("/v1/") or path in OPEN or (scope["method"] == "OPTIONS" and header(scope, b"origin") in options.origins):
+        if not path.startswith("/v1/") or path in OPEN:
             return False
         if self.state.draining:
             raise Problem(503, "the service is stopping", "stopping", retry(options.drain))
@@ -186,9 +194,9 @@ class _Sent:
         if self._replaced:
             return
         if message["type"] == "http.response.start":
-            if self._body.refusal is not None:  # the framework made an error of its own out of it
+            if self._body.refusal is not None:  # the framework made an error of its own out of it: the guard answers instead
                 self._replaced = True
-                raise self._body.refusal
+                return
             self.started, self.status = True, message["status"]
             message["headers"] = self._with_defaults(list(message.get("headers", ())))
         await self._send(message)

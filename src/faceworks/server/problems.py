@@ -26,6 +26,7 @@ STATUS: Mapping[type[errors.FaceworksError], int] = {
     errors.GalleryLocked: 503,
     errors.DuplicateEntry: 409,
     errors.UnknownPerson: 404,
+    errors.ServiceError: 500,
     errors.MissingDependency: 501,
     errors.ConfigError: 422,
 }

@@ -1,113 +1,14 @@
-"""What requests may hold and what answers hold, for the OpenAPI document. Answers are made by `types.to_dict`, as the command line's are; a test
-checks every answer against these models."""
+"""What answers hold, for the OpenAPI document. Answers are made by `types.to_dict`, as the command line's are; tests check them against these models."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, Field
 
-from .problems import Problem
+from .forms import Strict
 
-__all__ = ["parse"]
-
-M = TypeVar("M", bound=BaseModel)
-
-
-class Strict(BaseModel):
-    """Unknown members are refused, in requests and (by the tests) in answers."""
-
-    model_config = ConfigDict(extra="forbid")
-
-
-def parse(model: type[M], fields: dict[str, str]) -> M:
-    """A form's text fields as a model.
-
-    Raises:
-        Problem: 422 naming the fields; values are not echoed.
-    """
-    try:
-        return model.model_validate(fields)
-    except ValidationError as error:
-        raise invalid(error.errors(include_url=False, include_context=False, include_input=False)) from None
-
-
-def invalid(errors: Any) -> Problem:
-    """Errors of pydantic as a problem."""
-    rows = [{"field": ".".join(str(part) for part in item["loc"])[:100], "message": str(item["msg"])[:300]} for item in errors][:20]
-    return Problem(422, "; ".join(f"{row['field']}: {row['message']}" for row in rows), "invalid-request", errors=rows)
-
-
-# --- requests --------------------------------------------------------------------------------------------------------------------------------
-
-Text = Annotated[str, Field(max_length=200)]
-Finite = Annotated[float, Field(allow_inf_nan=False)]
-Steps = Annotated[tuple[str, ...], BeforeValidator(lambda value: tuple(value.split(",")) if isinstance(value, str) else value)]
-Words = Annotated[tuple[str, ...], BeforeValidator(lambda value: tuple(value.split(",")) if isinstance(value, str) else value)]
-
-
-NO_OPTIONS = frozenset({"review", "prior", "attributes", "models", "abstain", "bpcer"})
-"""Fields of forms that are arguments of the functions, not options of the pipeline."""
-
-
-class DetectForm(Strict):
-    """How faces are found."""
-
-    detector: Text | None = Field(None, description="A served detector; see /v1/models.", examples=["yunet-2023mar-int8bq"])
-    min_score: Annotated[Finite, Field(ge=0, le=1)] | None = Field(None, description="Lowest detection score that counts as a face.")
-    retry: Steps | None = Field(
-        None, description="Tried in this order where no face is found: pad,rotate90,rotate180,rotate270,tile,larger.", max_length=6
-    )
-
-    def options(self) -> dict[str, Any]:
-        """What was given, as options of a pipeline."""
-        return {name: value for name, value in self.model_dump().items() if value is not None and name not in NO_OPTIONS}
-
-
-class EmbedForm(DetectForm):
-    """How faces are found and embedded."""
-
-    embedder: Text | None = Field(None, description="A served embedder; see /v1/models.", examples=["sface-2021dec-int8bq"])
-    landmarker: Text | None = None
-    align: Text | None = Field(None, description="similarity5 (the embedder's own crop), none, or a crop such as square:1.3.")
-    select: Literal["largest", "central", "all"] | None = None
-    on_no_face: Literal["raise", "empty", "whole"] | None = None
-    flip: bool | None = Field(None, description="Embed the mirrored crop too and add both vectors.")
-    crops: Annotated[int, Field(ge=1, le=5)] | None = None
-
-
-Pairs = Annotated[dict[str, str], BeforeValidator(lambda value: _pairs(value) if isinstance(value, str) else value)]
-
-
-def _pairs(text: str) -> dict[str, str]:
-    found = [item.partition("=") for item in text.split(",") if item]
-    if not all(equals and name and value for name, equals, value in found):
-        raise ValueError("write attribute=model, separated by commas")
-    return {name.strip(): value.strip() for name, _, value in found}
-
-
-class AnalyzeForm(DetectForm):
-    """What is asked about faces."""
-
-    attributes: Words | None = Field(
-        None, max_length=20, description="Of emotion, intensity, valence, arousal, age, gender, race, liveness, pose, quality, separated by commas."
-    )
-    models: Pairs = Field({}, description="Who answers an attribute instead of its default: emotion=emonet-8,… (served models).")
-    abstain: Annotated[Finite, Field(ge=0, le=1)] = Field(0.0, description='A label less probable than this is given as "unsure".')
-    bpcer: Annotated[Finite, Field(ge=0, le=1)] | None = Field(None, description="Liveness: share of living faces that may be called fake.")
-
-
-class VerifyForm(EmbedForm):
-    """How two faces are compared."""
-
-    metric: Literal["cosine", "euclidean", "euclidean_l2", "angular", "chi2"] | None = None
-    threshold: Annotated[Finite, Field(ge=0)] | None = Field(None, description="Largest distance that counts as same. Default: the model card's.")
-    fmr: Annotated[Finite, Field(gt=0, le=1)] | None = Field(None, description="Take the threshold measured for this false match rate instead.")
-    review: Annotated[Finite, Field(ge=0)] | None = Field(None, description="Half-width of the band about the threshold that is answered null.")
-    prior: Annotated[Finite, Field(gt=0, lt=1)] = Field(0.5, description="Probability of the same person before the pictures were seen.")
-
-
-# --- values ----------------------------------------------------------------------------------------------------------------------------------
+__all__ = ["ProblemOut"]
 
 BOX = [25.1, 30.0, 120.5, 150.2]
 
@@ -269,12 +170,6 @@ class ReadyOut(Strict):
     detail: str
 
 
-class SessionIn(Strict):
-    """A key, handed in once."""
-
-    key: Annotated[str, Field(min_length=1, max_length=200)]
-
-
 class SessionOut(Strict):
     """Who is signed in. `csrf` goes into `X-CSRF-Token` of writing requests."""
 
@@ -295,3 +190,173 @@ class ProblemOut(BaseModel):
     instance: str | None = None
     request_id: str | None = None
     errors: list[dict[str, str]] | None = None
+
+
+class GalleryOut(Strict):
+    """A gallery. `model` is null until somebody is enrolled."""
+
+    name: str
+    people: int
+    samples: int
+    model: str | None
+    recipe: str | None
+    encrypted: bool
+    audited: bool
+
+
+class GalleriesOut(Strict):
+    """Galleries by name."""
+
+    items: list[GalleryOut]
+    next: str | None
+
+
+class PersonOut(Strict):
+    """Somebody, with the number of samples. `quality` is the best of them."""
+
+    id: str
+    name: str
+    metadata: dict[str, Any]
+    created: str | None
+    samples: int
+    quality: float | None = None
+
+
+class PeopleOut(Strict):
+    """People by name."""
+
+    items: list[PersonOut]
+    next: str | None
+
+
+class SampleOut(Strict):
+    """One picture of a person. The picture itself is not kept, and its vector is not given out."""
+
+    id: str
+    quality: float | None
+    norm: float | None
+    box: list[float] | None
+    time: str | None
+    consent: str
+    expires: str | None
+
+
+class PersonDetailOut(Strict):
+    """Somebody with all samples."""
+
+    id: str
+    name: str
+    metadata: dict[str, Any]
+    created: str | None
+    samples: list[SampleOut]
+
+
+class EnrolledOut(Strict):
+    """What became of one picture. `sample` null without `error`: it is nearly the same as one that is here."""
+
+    source: str
+    sample: str | None
+    quality: float | None
+    warnings: list[str]
+    error: str | None = None
+
+
+class EnrollOut(Strict):
+    """Who was enrolled, and what became of each picture."""
+
+    person: PersonOut
+    pictures: list[EnrolledOut]
+
+
+class RemovedOut(Strict):
+    """How many samples are gone, and for how long `restore` brings them back (0 = never)."""
+
+    removed: int
+    undo_seconds: int
+
+
+class MatchOut(Strict):
+    """A candidate."""
+
+    person: str
+    person_id: str
+    similarity: float
+    sample: str
+    probability: float | None
+
+
+class IdentificationOut(Strict):
+    """Who a face is; `person` null = a stranger."""
+
+    face: FaceOut
+    person: str | None
+    person_id: str | None
+    candidates: list[MatchOut]
+    threshold: float | None
+    threshold_source: str
+
+
+class IdentifiedPicture(Strict):
+    """Who is in a picture."""
+
+    source: str
+    faces: list[IdentificationOut]
+    error: str | None = None
+
+
+class IdentifyOut(Strict):
+    """An answer for each picture."""
+
+    results: list[IdentifiedPicture]
+    models: dict[str, str]
+
+
+class AuditLine(Strict):
+    """A line of a gallery's log. Tokens stand for people; after `forget` they lead to nobody."""
+
+    n: int
+    time: str | None
+    actor: str
+    action: str
+    tokens: list[str]
+    count: int
+    people: list[str] = Field(description="Names behind the tokens, as far as they are still here.")
+
+
+class AuditOut(Strict):
+    """Newest first. `valid`: whether the chain of hashes holds."""
+
+    items: list[AuditLine]
+    next: str | None
+    valid: bool
+
+
+class JobOut(Strict):
+    """A job. `total` 0 = not known yet; `problem` says why one failed."""
+
+    id: str
+    kind: str
+    state: Literal["queued", "running", "done", "failed", "canceled"]
+    parameters: dict[str, Any]
+    done: int
+    total: int
+    note: str
+    problem: dict[str, Any] | None
+    created: str | None
+    started: str | None
+    finished: str | None
+
+
+class JobsOut(Strict):
+    """Jobs, newest first."""
+
+    items: list[JobOut]
+    next: str | None
+
+
+class EvaluationOut(Strict):
+    """An evaluation: the job, its report (null until it is done) and files."""
+
+    job: JobOut
+    report: dict[str, Any] | None
+    files: list[str]

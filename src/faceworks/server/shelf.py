@@ -12,6 +12,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+from .. import settings
 from ..errors import ConfigError, DuplicateEntry, GalleryLocked, GalleryUnavailable
 from ..gallery import Gallery, open_gallery
 from ..gallery.files import locked
@@ -41,8 +42,8 @@ class Shelf:
         """All galleries, sorted."""
         return sorted(path.name for path in self._root.iterdir() if re.fullmatch(NAME, path.name) and (path / "people.h5").is_file())
 
-    def create(self, name: str, actor: str, **options: object) -> Gallery:
-        """Make a gallery, with an audit log. `options` are those of its pipeline; without any, the first enrollment binds the defaults.
+    def create(self, name: str, actor: str) -> Gallery:
+        """Make a gallery with an audit log, sealed where the operator has set a gallery key. The first enrollment binds its model.
 
         Raises:
             DuplicateEntry: there is one.
@@ -52,7 +53,9 @@ class Shelf:
             folder.mkdir(mode=0o700, exist_ok=True)
             if (folder / "people.h5").exists():
                 raise DuplicateEntry(f"there is a gallery {name!r} already")
-            open_gallery(folder / "people.h5", "x", audit=True, actor=actor, wait=self._wait).close()
+            sealed = settings.current().gallery_key is not None
+            with open_gallery(folder / "people.h5", "x", audit=True, actor=actor, wait=self._wait, encrypt=sealed) as made:
+                made.note("create", [], 0)  # the log exists from its first line on, and is kept by everybody who opens the gallery
         return self.get(name, actor)
 
     def delete(self, name: str) -> None:
@@ -90,7 +93,7 @@ class Shelf:
                 if birth < 0 or not (folder / "people.h5").is_file():
                     raise Problem(404, f"there is no gallery {name!r}", "unknown-gallery")
                 try:
-                    kept = (birth, open_gallery(folder / "people.h5", "r+", wait=self._wait, actor=actor))
+                    kept = (birth, open_gallery(folder / "people.h5", "r+", wait=self._wait, threads=1, max_faces=self._faces))
                 except ConfigError as error:  # the operator's matter: its message names files
                     raise GalleryUnavailable(str(error)) from error
                 self._open[name] = kept

@@ -33,7 +33,7 @@ CREATE TABLE replays (key TEXT NOT NULL, token TEXT NOT NULL, fingerprint BLOB N
                       headers TEXT, PRIMARY KEY (key, token));
 CREATE TABLE jobs (id TEXT PRIMARY KEY, kind TEXT NOT NULL, key TEXT NOT NULL, state TEXT NOT NULL, parameters TEXT NOT NULL, done INTEGER NOT NULL DEFAULT 0,
                    total INTEGER NOT NULL DEFAULT 0, note TEXT NOT NULL DEFAULT '', problem TEXT, created REAL NOT NULL, started REAL, finished REAL,
-                   beat REAL NOT NULL DEFAULT 0, version INTEGER NOT NULL DEFAULT 1);
+                   beat REAL NOT NULL DEFAULT 0, attempts INTEGER NOT NULL DEFAULT 0, version INTEGER NOT NULL DEFAULT 1);
 CREATE INDEX jobs_state ON jobs (state, created);
 CREATE TABLE counters (worker TEXT PRIMARY KEY, beat REAL NOT NULL, content TEXT NOT NULL);
 CREATE TABLE events (n INTEGER PRIMARY KEY AUTOINCREMENT, time REAL NOT NULL, key TEXT NOT NULL, action TEXT NOT NULL, target TEXT NOT NULL,

@@ -15,7 +15,7 @@ EXPECTED = {
     "FaceworksError": 500, "InputError": 422, "ImageError": 422, "NoFaceFound": 422, "ManifestError": 422, "ModelError": 500, "UnknownModel": 422,
     "CardError": 500, "AssetUnavailable": 503, "ChecksumMismatch": 500, "ConversionError": 500, "ModelMismatch": 409, "LicenseRefused": 422,
     "DeviceUnavailable": 500, "GalleryError": 500, "GalleryUnavailable": 503, "GalleryLocked": 503, "Outdated": 503, "GalleryCorrupt": 500, "DuplicateEntry": 409,
-    "UnknownPerson": 404, "MissingDependency": 501, "ConfigError": 422,
+    "UnknownPerson": 404, "ServiceError": 500, "MissingDependency": 501, "ConfigError": 422,
 }  # fmt: skip
 
 

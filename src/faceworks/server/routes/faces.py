@@ -11,9 +11,10 @@ from starlette.responses import Response
 from ... import api
 from ...analysis import Analyzer
 from ...types import FaceResult, to_dict
+from ..forms import AnalyzeForm, DetectForm, EmbedForm, VerifyForm, parse
 from ..openapi import form_body, problems
 from ..problems import Problem
-from ..schemas import AnalyzeForm, AnalyzeOut, DetectForm, DetectOut, EmbedForm, EmbedOut, VerifyForm, VerifyOut, parse
+from ..schemas import AnalyzeOut, DetectOut, EmbedOut, VerifyOut
 from .asking import Reader, StateOf, as_json, each_picture, picture_form
 
 __all__ = ["router"]

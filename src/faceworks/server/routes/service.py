@@ -9,10 +9,11 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from ... import __version__, assets, cards
+from ..forms import SessionIn
 from ..guard import cookie_of, keyless
 from ..openapi import problems
 from ..problems import Problem
-from ..schemas import HealthOut, ModelsOut, ReadyOut, SessionIn, SessionOut
+from ..schemas import HealthOut, ModelsOut, ReadyOut, SessionOut
 from ..security import keys, sessions
 from ..security.keys import LOCAL, Key
 from ..state import State

@@ -45,7 +45,7 @@ def check_host(scope: Scope, options: ServerOptions) -> None:
     name = _name(header(scope, b"host"))
     known = {options.host.strip("[]").lower(), *(item.lower() for item in options.hosts)}
     unspecified = options.host in ("0.0.0.0", "::", "") and not options.hosts  # all addresses, and nobody has said under which names
-    if not name or not (name in known or (options.loopback and is_loopback(name)) or unspecified):
+    if not name or not (name in known or is_loopback(name) or unspecified):  # no page elsewhere can make a browser say "127.0.0.1"
         raise Problem(421, "this service is not known under that host name; the operator adds names with --allow-host", "wrong-host")
 
 

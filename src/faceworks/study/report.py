@@ -1,0 +1,148 @@
+"""report.html: one offline page with every table, every figure, the methods, and each person's row of pictures, worst first."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ..evaluate.provenance import write_whole
+from . import export, figures
+from .config import StudyConfig
+from .identity import rate_key
+from .methods import methods
+from .naming import EMOTIONS, display
+from .tables import between, numbered
+
+__all__ = ["contact_rows", "write_report"]
+
+TEMPLATES = Path(__file__).parent / "templates"
+MOST = 60
+"""Identities on the contact sheet; the worst come first, the rest are in tables/pairs.csv."""
+HEATS = 12
+WORDS: Mapping[str, Mapping[str, str]] = {
+    "en": {
+        "at_a_glance": "At a glance", "warnings": "Read this first", "sample": "Sample", "identity": "Is it still the same person?",
+        "drop": "What the edit costs, and equivalence", "expression": "Does it show what it should?", "lazy": "Lazy edits", "affect": "Valence and arousal",
+        "intensity": "Intensity and naturalness", "locality": "Where did the picture change?", "reliability": "Raters", "inference": "Inference",
+        "contact": "Every person, worst first", "methods": "Methods", "models": "Models and versions", "kept": "verified at FMR", "edits": "edits",
+        "identities": "identities", "recognized": "intended emotion recognized", "lazy_edits": "lazy edits", "raters": "raters", "source": "source",
+        "skip": "Left out, because their files were not here:",
+    },
+    "ko": {
+        "at_a_glance": "한눈에 보기", "warnings": "먼저 읽어 주세요", "sample": "표본", "identity": "여전히 같은 사람인가?", "drop": "편집에 따른 저하와 동등성",
+        "expression": "의도한 감정이 나타나는가?", "lazy": "변화 없는 편집", "affect": "정서가와 각성", "intensity": "강도와 자연스러움",
+        "locality": "이미지의 어디가 바뀌었는가?",
+        "reliability": "평정자", "inference": "추론", "contact": "인물별 이미지 (나쁜 순서)", "methods": "방법", "models": "모델과 버전", "kept": "확인됨, FMR",
+        "edits": "편집 이미지", "identities": "인물", "recognized": "의도한 감정 인식", "lazy_edits": "변화 없는 편집", "raters": "평정자", "source": "원본",
+        "skip": "파일이 없어 제외한 모델:",
+    },
+}  # fmt: skip
+
+
+def write_report(document: dict[str, Any], config: StudyConfig, out: Path) -> None:
+    """report.html, figures/, tables/tables.tex and .docx, methods.{en,ko}.txt. Nothing in them depends on the clock."""
+    import jinja2
+
+    drawn, lacking = figures.draw_all(document, config)
+    if lacking:
+        document["results"]["warnings"].append(
+            f"No installed font has the letters {lacking[:20]}: the figures show boxes there. Install a Korean font (fonts-nanum)."
+        )
+    figures.save(drawn, out / "figures")
+    tables = numbered(config, document["results"])
+    both = {language: methods(document, config, language) for language in ("en", "ko")}
+    for language, paragraphs in both.items():
+        write_whole(out / f"methods.{language}.txt", "\n\n".join(paragraphs) + "\n")
+    export.write(tables, config.title, both[config.language], out / "tables")
+    environment = jinja2.Environment(loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    page = environment.get_template("report.html").render(
+        config=config, doc=document, found=document["results"], words=WORDS[config.language], methods=both,
+        figures={key: {"caption": caption, "svg": figures.inline_svg(forms["svg"], key)} for key, caption, forms in drawn},
+        tables={key: [table for table in tables if table.key == key] for key in ("T1", "T2", "T3", "T4", "T5", "T6")},
+        cards=_cards(document, config), rows=contact_rows(document, config, out)[:MOST], hidden=max(0, document["results"]["sample"]["identities"] - MOST),
+        heats=_heats(document, config, out), say=lambda label: WORDS[config.language]["source"] if label == "source" else display(label, config.language),
+        drops=_drops(document, config), verdicts=_verdicts(document), between=between,
+    )  # fmt: skip
+    write_whole(out / "report.html", page)
+
+
+def _cards(document: Mapping[str, Any], config: StudyConfig) -> list[tuple[str, str, str]]:
+    """The few numbers at the top: (big, small, class)."""
+    words, found = WORDS[config.language], document["results"]
+    first = rate_key(config.fmrs[0])
+    cards = [(str(found["sample"]["identities"]), words["identities"], ""), (str(found["sample"]["edits"]), words["edits"], "")]
+    for name, entry in found["identity"]["verified"].items():
+        value = entry[first]
+        if value["share"] is not None:
+            mark = "good" if value["share"] >= 0.99 else "bad" if value["share"] < 0.9 else "fair"
+            cards.append((f"{100 * value['share']:.1f} %", f"{words['kept']} {first}, {name} ({value['k']}/{value['n']})", mark))
+    for model, entry in found["expression"]["models"].items():
+        value = entry["open"]["accuracy"]
+        if value:
+            cards.append((f"{100 * value['share']:.1f} %", f"{words['recognized']}, {model} ({value['k']}/{value['n']})", ""))
+    for kind, entry in found["expression"]["raters"].items():
+        value = entry["target"]["accuracy"]
+        cards.append((f"{100 * value['share']:.1f} %", f"{words['recognized']}, {kind} ({value['k']}/{value['n']})", ""))
+    lazy = found["expression"]["lazy"]["counts"]["lazy"]
+    cards.append((str(lazy), words["lazy_edits"], "bad" if lazy else "good"))
+    if found["reliability"]["table"]:
+        cards.append((str(found["reliability"]["raters"]), words["raters"], ""))
+    return cards
+
+
+def _image(path: Path) -> str:
+    """A picture as a data address, or "" where it was deleted."""
+    try:
+        return "data:image/jpeg;base64," + base64.b64encode(path.read_bytes()).decode("ascii")
+    except OSError:
+        return ""
+
+
+def contact_rows(document: Mapping[str, Any], config: StudyConfig, out: Path) -> list[dict[str, Any]]:
+    """One entry for each identity, worst first (its lowest mean z): the source, then each edit with what was found."""
+    zs: dict[str, list[float]] = {}
+    votes: dict[str, list[bool]] = {}
+    key = f"verified_cosine_{rate_key(config.fmrs[0])}"
+    for row in document["pairs"]:
+        if row["z"] is not None:
+            zs.setdefault(row["edit"], []).append(row["z"])
+        if row[key] is not None:
+            votes.setdefault(row["edit"], []).append(row[key])
+    quadrants = {point["picture"]: point["quadrant"] for point in document["results"]["expression"]["lazy"]["points"]}
+    local = {row["edit"]: row for row in document["locality"]}
+    found: dict[str, dict[str, Any]] = {}
+    order = {label: place for place, label in enumerate(EMOTIONS)}
+    for face in sorted((f for f in document["faces"] if f["role"] == "edit"), key=lambda f: (order[f["condition"]], f["replicate"])):
+        entry = found.setdefault(face["identity"], {"identity": face["identity"], "source": "", "edits": [], "worst": float("inf")})
+        row = local.get(face["picture"])
+        if row and not entry["source"]:
+            entry["source"] = _image(out / "thumbs" / f"{row['source_thumb']}.jpg")
+        z = sum(zs[face["picture"]]) / len(zs[face["picture"]]) if face["picture"] in zs else None
+        entry["worst"] = min(entry["worst"], -99.0 if z is None else z)
+        said = [face[f"emotion_{name}"] for name in config.emotion]
+        entry["edits"].append({
+            "condition": face["condition"], "image": _image(out / "thumbs" / f"{row['thumb']}.jpg") if row else "", "z": z, "said": said,
+            "hit": bool(said) and said.count(face["condition"]) * 2 > len(said), "kept": sum(votes.get(face["picture"], [])), "of": len(votes.get(face["picture"], [])),
+            "quadrant": quadrants.get(face["picture"], ""), "verdict": row["verdict"] if row else "", "status": face["status"], "picture": face["picture"],
+            "control": face["control"],
+        })  # fmt: skip
+    return sorted(found.values(), key=lambda entry: (entry["worst"], entry["identity"]))
+
+
+def _heats(document: Mapping[str, Any], config: StudyConfig, out: Path) -> list[dict[str, Any]]:
+    """Difference maps of the edits that changed most outside the face, and of the least."""
+    rows = sorted((row for row in document["locality"] if row["delta_e_outside"] is not None), key=lambda row: (-row["delta_e_outside"], row["edit"]))
+    chosen = rows if len(rows) <= HEATS else rows[: HEATS - 4] + rows[-4:]
+    return [
+        row | {"image": _image(out / "thumbs" / f"{row['thumb']}-heat.jpg"), "label": display(row["condition"], config.language)} for row in chosen
+    ]
+
+
+def _verdicts(document: Mapping[str, Any]) -> dict[str, int]:
+    return {name: sum(row["verdict"] == name for row in document["locality"]) for name in ("local", "global", "unregistered")}
+
+
+def _drops(document: Mapping[str, Any], config: StudyConfig) -> list[dict[str, Any]]:
+    return [row | {"label": display(row["condition"], config.language)} for row in document["results"]["identity"]["drops"]["table"]]
