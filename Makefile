@@ -1,7 +1,7 @@
 # Needs Python >= 3.11 and make, nothing else. `make help` lists the targets. Everything is installed into .venv, through your own pip configuration.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo setup full check test docs bench evaluate clean
+.PHONY: help demo setup full check test docs site bench evaluate clean
 
 VENV    := .venv
 BIN     := $(VENV)/bin
@@ -35,6 +35,10 @@ test: $(VENV)/.dev ## the tests, in as many processes as there are cores (WORKER
 
 docs: $(VENV)/.dev ## write docs/reference/ and NOTICE from commands, cards, settings and dataclasses
 	$(BIN)/python tools/docs.py
+
+site: $(VENV)/.dev ## the documentation site in site/: tutorials are run, links are checked
+	$(BIN)/python -c "import material" 2>/dev/null || $(BIN)/python -m pip install --quiet --editable '.[docs]'
+	$(BIN)/mkdocs build --strict --quiet
 
 bench: $(VENV)/.dev ## measure: ratios of one run, interleaved, medians
 	$(BIN)/python bench

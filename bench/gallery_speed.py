@@ -70,11 +70,12 @@ def enroll(folder: Path, dim: int) -> None:
     vectors = np.random.default_rng(1).normal(size=(100_000, dim)).astype(np.float32)
     names = [f"Person {i // 10}" for i in range(100_000)]
     with tempfile.TemporaryDirectory(dir=folder) as name, open_gallery(Path(name) / "p.h5") as gallery:
-        start = time.perf_counter()
+        wall, cpu = time.perf_counter(), time.process_time()
         gallery.enroll_vectors(names, vectors, "synthetic")
-        seconds = time.perf_counter() - start
+        wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
         print(
-            f"| enroll 100,000 x {dim}, one transaction, synced | {1e5 / seconds:,.0f} a second | asked for: 20,000 | {2e4 * seconds / 1e5:.2f} | |"
+            f"| enroll 100,000 x {dim}, one transaction, synced | {1e5 / wall:,.0f} a second; {1e5 / cpu:,.0f} a processor second "
+            f"| asked for: 20,000 | {wall / 5:.2f} | {cpu / 5:.2f} |"
         )
         start = time.perf_counter()
         for i in range(200):

@@ -155,3 +155,20 @@ class _Faulty:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._file, name)
+
+
+def write_and_tell(said: Any, path: str, start: int, count: int, compact: int) -> None:
+    """What a writing process of the tests does: enroll sample after sample, remove some, compact at times; `said` gets n, or −n for a removal, when it
+    was acknowledged, and a 0 when the gallery is open."""
+    from faceworks.gallery.hdf5 import Hdf5Backend
+
+    store = Hdf5Backend(path, "a", binding(), wait=60)
+    said.send(0)
+    for n in range(start, start + count):
+        store.commit(change_of([n]))
+        said.send(n)
+        if n % 5 == 4:
+            store.commit(Change(remove_people=[f"p{n - 1}"]))
+            said.send(-(n - 1))
+        if compact and n % compact == 0:
+            store.compact()

@@ -34,7 +34,7 @@ PUBLIC = [
     *("Categorical", "Crop", "Embedding", "Face", "FaceResult", "FaceworksError", "Identification", "Landmarks", "Match", "Pipeline"),
     *("PipelineSpec", "Scalar", "Verification", "__version__", "align", "detect", "draw", "embed", "embed_crops", "errors", "evaluate"),
     *("geometry", "get_pipeline", "image", "load_image", "map_images", "save_image", "settings", "similarity", "to_dict", "types", "verify"),
-    *("Gallery", "analyze", "identify", "open_gallery", "verify_person"),
+    *("Gallery", "analyze", "identify", "open_gallery", "verify_person", "to_dataframe", "to_supervision"),
 ]
 """A snapshot: a change here is a change of the public interface, and belongs into the changelog."""
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from .gallery import Gallery, open_gallery
     from .image import load as load_image
     from .image import save as save_image
+    from .interop import to_dataframe, to_supervision
     from .pipeline import Pipeline, PipelineSpec
     from .types import Categorical, Crop, Embedding, Face, FaceResult, Identification, Landmarks, Match, Scalar, Verification, to_dict
 
@@ -35,7 +36,7 @@ _NAMES = {
     "FaceworksError": "errors", "Pipeline": "pipeline", "PipelineSpec": "pipeline",
     "verify": "api", "detect": "api", "analyze": "api", "embed": "api", "embed_crops": "api", "get_pipeline": "api",
     "identify": "api", "verify_person": "api", "open_gallery": "gallery", "Gallery": "gallery",
-    "draw": "draw", "map_images": "batch", "load_image": "image:load", "save_image": "image:save",
+    "draw": "draw", "map_images": "batch", "load_image": "image:load", "save_image": "image:save", "to_dataframe": "interop", "to_supervision": "interop",
 }  # fmt: skip
 _MODULES = ("align", "errors", "evaluate", "geometry", "image", "settings", "similarity", "types")
 
@@ -43,7 +44,8 @@ __all__ = [  # noqa: RUF022 - in the order of the work
     "verify", "detect", "analyze", "embed", "embed_crops", "map_images", "get_pipeline", "identify", "verify_person", "open_gallery", "Gallery",
     "Pipeline", "PipelineSpec",
     "load_image", "save_image", "draw", "align", "similarity", "geometry", "image", "types", "errors", "settings", "evaluate",
-    "Face", "Landmarks", "Crop", "Embedding", "FaceResult", "Verification", "Identification", "Match", "Categorical", "Scalar", "to_dict",
+    "Face", "Landmarks", "Crop", "Embedding", "FaceResult", "Verification", "Identification", "Match", "Categorical", "Scalar",
+    "to_dict", "to_dataframe", "to_supervision",
     "FaceworksError", "__version__",
 ]  # fmt: skip
 

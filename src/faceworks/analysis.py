@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import cast
 
@@ -11,10 +11,10 @@ import numpy as np
 
 from . import align, cards
 from .attributes import ATTRIBUTES, Answer, AttributeModel, Fusion, choose, load_attribute_model
-from .attributes.labels import expressed
+from .attributes.labels import SPACES, expressed, moved, to_space
 from .cards import Card, InputSpec
 from .errors import ConfigError
-from .landmarks import DEFAULTS, ensure, load_landmarker
+from .landmarks import DEFAULTS, Landmarker, ensure, load_landmarker
 from .pipeline import Pipeline, PipelineSpec
 from .runtime import SessionOptions
 from .types import Categorical, Crop, Face, FaceResult, ImageArray, Scalar, View
@@ -43,6 +43,8 @@ class Analyzer:
         attributes: names of `attributes.ATTRIBUTES`.
         models: attribute -> card name, where another than the default shall answer.
         abstain: a label whose probability is below this becomes "unsure" (0 = never).
+        space: label space of the emotion ("six", "seven", "eight"); None = the model's own. What the space lacks is "other" (`labels.to_space`).
+        reference: a picture of the same person at rest, (H, W, 3) uint8 RGB: the intensity is then how far the emotion moved from it (`labels.moved`).
         bpcer: liveness: the share of living faces that may be called fake; the card's threshold measured for it decides. None takes the likelier label.
 
     Raises:
@@ -57,6 +59,8 @@ class Analyzer:
         models: Mapping[str, str] | None = None,
         abstain: float = 0.0,
         bpcer: float | None = None,
+        space: str | None = None,
+        reference: ImageArray | None = None,
     ) -> None:
         if isinstance(attributes, str):
             attributes = [item.strip() for item in attributes.split(",") if item.strip()]
@@ -67,7 +71,9 @@ class Analyzer:
         self.spec = spec or PipelineSpec(select="all", on_no_face="empty")
         self.attributes = tuple(dict.fromkeys(attributes))
         self.models = dict(models or {})
-        self.abstain, self.bpcer = float(abstain), bpcer
+        if space is not None and space not in SPACES:
+            raise ConfigError(f"unknown label space {space!r}; known: {', '.join(SPACES)}")
+        self.abstain, self.bpcer, self.space, self.reference = float(abstain), bpcer, space, reference
         for name in self.models:
             if name not in ATTRIBUTES:
                 raise ConfigError(f"a model is named for {name!r}, which is no attribute; known: {', '.join(ATTRIBUTES)}")
@@ -81,7 +87,7 @@ class Analyzer:
         return tuple(dict.fromkeys([*self.attributes, *extra]))
 
     def __reduce__(self) -> tuple[type[Analyzer], tuple[object, ...]]:
-        return Analyzer, (self.spec, self.attributes, self.models, self.abstain, self.bpcer)
+        return Analyzer, (self.spec, self.attributes, self.models, self.abstain, self.bpcer, self.space, self.reference)
 
     @property
     def cards(self) -> tuple[Card, ...]:
@@ -119,6 +125,16 @@ class Analyzer:
         options: SessionOptions = self.pipeline.session_options
         return {card.name: cast(Fusion, load_attribute_model(card.name, options)) for card in self.cards if card.part}
 
+    @cached_property
+    def _landmarkers(self) -> dict[str, Landmarker]:
+        return {}
+
+    def _landmarker(self, name: str) -> Landmarker:
+        """The landmarker of that name, opened once."""
+        if name not in self._landmarkers:
+            self._landmarkers[name] = load_landmarker(name, self.pipeline.session_options)
+        return self._landmarkers[name]
+
     def __call__(self, images: Sequence[ImageArray]) -> list[list[FaceResult]]:
         """As `analyze`: a function from pictures to results, for `map_images`."""
         return self.analyze(images)
@@ -138,10 +154,10 @@ class Analyzer:
         self, images: Sequence[ImageArray], faces: Sequence[Sequence[Face]], flat: Sequence[tuple[ImageArray, Face, int]]
     ) -> dict[str, list[Answer]]:
         """Card name -> an answer for each face."""
-        cutter = _Cutter(images, faces, flat, self.pipeline.session_options)
+        cutter = _Cutter(images, faces, flat, self._landmarker)
         said: dict[str, list[Answer]] = {name: model.predict(cutter.views(model.card)) for name, model in self._leaves.items()}
         for name, fusion in self._fusions.items():
-            said[name] = fusion.combine([said[member.name] for member in cards.members(fusion.card)])
+            said[name] = fusion.combine([said[part.model] for part in fusion.card.part])
         return said
 
     def _select(self, said: Mapping[str, Answer]) -> Answer:
@@ -152,17 +168,32 @@ class Analyzer:
             if card is None:
                 emotion = self._chosen["emotion"]
                 assert emotion is not None
-                found: Answer = {"intensity": expressed(cast(Categorical, said[emotion.name]["emotion"]))}
+                found: Answer = {"intensity": self._intensity(cast(Categorical, said[emotion.name]["emotion"]))}
             else:
                 found = said[card.name]
             out |= {key: self._decided(key, found[key]) for key in ATTRIBUTES[name] if key in found}
         return out
+
+    @cached_property
+    def _rest(self) -> Categorical | None:
+        """The emotion of the reference picture."""
+        if self.reference is None:
+            return None
+        other = Analyzer(
+            self.spec.with_options(select="largest", on_no_face="raise"), ("emotion",), {k: v for k, v in self.models.items() if k == "emotion"}
+        )
+        return cast(Categorical, other.analyze([self.reference], ["the reference picture"])[0][0].attributes["emotion"])
+
+    def _intensity(self, emotion: Categorical) -> Scalar:
+        return expressed(emotion) if self._rest is None else moved(emotion, self._rest)
 
     def _decided(self, key: str, item: Categorical | Scalar) -> Categorical | Scalar:
         if not isinstance(item, Categorical):
             return item
         if key == "liveness" and self._limit is not None:
             item = dataclasses.replace(item, label="real" if item.probabilities["real"] >= self._limit else "fake")
+        if key == "emotion" and self.space is not None:
+            item = to_space(item, self.space)
         return abstain(item, self.abstain) if self.abstain else item
 
 
@@ -170,9 +201,13 @@ class _Cutter:
     """Crops and landmarks of a batch of faces, each made once however many models ask for it."""
 
     def __init__(
-        self, images: Sequence[ImageArray], faces: Sequence[Sequence[Face]], flat: Sequence[tuple[ImageArray, Face, int]], options: SessionOptions
+        self,
+        images: Sequence[ImageArray],
+        faces: Sequence[Sequence[Face]],
+        flat: Sequence[tuple[ImageArray, Face, int]],
+        landmarker: Callable[[str], Landmarker],
     ) -> None:
-        self._images, self._faces, self._flat, self._options = images, faces, flat, options
+        self._images, self._faces, self._flat, self._landmarker = images, faces, flat, landmarker
         self._crops: dict[tuple[int, str, Key], Crop] = {}
         self._pointed: dict[str, list[Face]] = {"": [face for _, face, _ in flat]}
 
@@ -185,7 +220,7 @@ class _Cutter:
         if not name:
             raise ConfigError(f"the crop {spec.crop!r} needs {accepted[0]} points, and no landmarker gives them")
         if name not in self._pointed:
-            groups = ensure(self._images, self._faces, load_landmarker(name, self._options))
+            groups = ensure(self._images, self._faces, self._landmarker(name))
             self._pointed[name] = [face for group in groups for face in group]
         return name, self._pointed[name]
 

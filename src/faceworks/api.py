@@ -12,7 +12,8 @@ from typing import Any, overload
 
 from . import image, settings
 from .analysis import DEFAULT_ATTRIBUTES, Analyzer
-from .errors import NoFaceFound
+from .attributes.quality import measure as measure_quality
+from .errors import InputError, NoFaceFound
 from .gallery import Gallery, open_gallery
 from .pipeline import Pipeline, PipelineSpec
 from .types import Crop, Embedding, Face, FaceResult, Identification, ImageArray, Verification
@@ -48,7 +49,14 @@ def _load(sources: Sequence[Source]) -> tuple[list[ImageArray], list[str]]:
 
 
 def verify(
-    a: Source, b: Source, spec: PipelineSpec | None = None, *, review: float | None = None, prior: float = 0.5, **options: Any
+    a: Source,
+    b: Source,
+    spec: PipelineSpec | None = None,
+    *,
+    review: float | None = None,
+    prior: float = 0.5,
+    min_quality: float | None = None,
+    **options: Any,
 ) -> Verification:
     """Decide whether two pictures show the same person.
 
@@ -56,9 +64,12 @@ def verify(
     metric, that is answered `verified=None`. `fmr=1e-4` takes the threshold that was measured for one false match in ten thousand comparisons of
     different people. Where the recipe has a calibration the answer also holds `fmr` at the score and `probability` at `prior`; else both are None.
 
+    `min_quality` (0 to 100) refuses to decide on a face whose measured quality (`attributes.quality`) is lower.
+
     Raises:
         ImageError: a picture cannot be read.
         NoFaceFound: no face in a picture (unless `on_no_face="whole"`).
+        InputError: a face below `min_quality`; the message says what is wrong with it.
         ConfigError: an unknown option, no threshold for the metric, or `fmr` without a calibration.
         InputError: a false match rate that the calibration cannot carry.
     """
@@ -70,11 +81,25 @@ def verify(
     for name, found in zip(names, faces, strict=True):
         if not found:
             raise NoFaceFound(f"no face found in {name}: nothing to compare")
+    if min_quality is not None:
+        timed(clock, "quality", lambda: _require_quality(images, faces, names, min_quality))
     vectors = timed(clock, "embed", lambda: pipeline.embed_faces(images, faces))
     left, right = ([FaceResult(face, vector) for face, vector in zip(*pair, strict=True)] for pair in zip(faces, vectors, strict=True))
     models = {**pipeline.models, "recipe": pipeline.recipe_id}
     answers = [compare(x, y, decision, models, clock) for x, y in product(left, right)]
     return min(answers, key=lambda answer: answer.distance)
+
+
+def _require_quality(images: Sequence[ImageArray], faces: Sequence[Sequence[Face]], names: Sequence[str], least: float) -> None:
+    """Raise InputError for the first face whose quality is below `least`."""
+    if not 0 <= least <= 100:
+        raise InputError(f"min_quality lies between 0 and 100, got {least}")
+    for picture, group, name in zip(images, faces, names, strict=True):
+        for face in group:
+            found = measure_quality(picture, face)
+            if found.score < least:
+                why = "; ".join(found.reasons) or "no single measure is bad, together they are"
+                raise InputError(f"the face in {name} has the quality {found.score:.0f}, below the {least:g} that is required: {why}")
 
 
 def timed(clock: dict[str, float], step: str, work: Any) -> Any:
@@ -126,9 +151,10 @@ def _cached_analyzer(
     models: tuple[tuple[str, str], ...],
     abstain: float,
     bpcer: float | None,
+    space: str | None,
     active: settings.Settings,
 ) -> Analyzer:
-    return Analyzer(spec, attributes, dict(models), abstain, bpcer)
+    return Analyzer(spec, attributes, dict(models), abstain, bpcer, space)
 
 
 def get_analyzer(
@@ -138,22 +164,32 @@ def get_analyzer(
     *,
     abstain: float = 0.0,
     bpcer: float | None = None,
+    space: str | None = None,
+    reference: Source | None = None,
     **options: Any,
 ) -> Analyzer:
-    """The analyzer for these attributes and models, kept for the next call; arguments and errors as `analyze`."""
+    """The analyzer for these attributes and models, kept for the next call (but for one with a `reference`); arguments and errors as `analyze`."""
     if isinstance(attributes, str):
         attributes = [item.strip() for item in attributes.split(",") if item.strip()]
     chosen = spec or PipelineSpec(select="all", on_no_face="empty")
     named = tuple(sorted((models or {}).items()))
-    return _cached_analyzer(chosen.with_options(**options), tuple(attributes), named, abstain, bpcer, settings.current())
+    if reference is not None:
+        return Analyzer(chosen.with_options(**options), attributes, models, abstain, bpcer, space, image.load(reference))
+    return _cached_analyzer(chosen.with_options(**options), tuple(attributes), named, abstain, bpcer, space, settings.current())
 
 
 @overload
-def analyze(sources: Sequence[Source], attributes: Sequence[str] = ..., models: Mapping[str, str] | None = ..., spec: PipelineSpec | None = ...,
-            *, abstain: float = ..., bpcer: float | None = ..., **options: Any) -> list[list[FaceResult]]: ...  # fmt: skip
+def analyze(
+    sources: Sequence[Source],
+    attributes: Sequence[str] = ...,
+    models: Mapping[str, str] | None = ...,
+    spec: PipelineSpec | None = ...,
+    **options: Any,
+) -> list[list[FaceResult]]: ...
 @overload
-def analyze(sources: Source, attributes: Sequence[str] = ..., models: Mapping[str, str] | None = ..., spec: PipelineSpec | None = ...,
-            *, abstain: float = ..., bpcer: float | None = ..., **options: Any) -> list[FaceResult]: ...  # fmt: skip
+def analyze(
+    sources: Source, attributes: Sequence[str] = ..., models: Mapping[str, str] | None = ..., spec: PipelineSpec | None = ..., **options: Any
+) -> list[FaceResult]: ...
 def analyze(
     sources: Any,
     attributes: Sequence[str] = DEFAULT_ATTRIBUTES,
@@ -162,6 +198,8 @@ def analyze(
     *,
     abstain: float = 0.0,
     bpcer: float | None = None,
+    space: str | None = None,
+    reference: Source | None = None,
     **options: Any,
 ) -> Any:
     """What the faces of pictures show: one picture gives a list of `FaceResult`, a list of pictures gives a list of lists.
@@ -172,6 +210,8 @@ def analyze(
         spec, options: how faces are found; by default all of a picture, and a picture without a face gives an empty list.
         abstain: a label less probable than this becomes "unsure".
         bpcer: share of living faces that may be called fake; takes the liveness threshold that was measured for it.
+        space: "six", "seven" or "eight": labels of the emotion; what the space lacks is "other".
+        reference: a picture of the person at rest: the intensity is then the distance moved from it.
 
     Raises:
         ConfigError, UnknownModel, CardError, LicenseRefused: see `analysis.Analyzer`.
@@ -180,7 +220,7 @@ def analyze(
     """
     many = isinstance(sources, (list, tuple))
     images, names = _load(sources if many else [sources])
-    found = get_analyzer(attributes, models, spec, abstain=abstain, bpcer=bpcer, **options).analyze(images, names)
+    found = get_analyzer(attributes, models, spec, abstain=abstain, bpcer=bpcer, space=space, reference=reference, **options).analyze(images, names)
     return found if many else found[0]
 
 

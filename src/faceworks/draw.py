@@ -24,7 +24,7 @@ from .types import Face, ImageArray
 if TYPE_CHECKING:
     from PIL.ImageFont import FreeTypeFont
 
-__all__ = ["Color", "draw", "grid", "side_by_side"]
+__all__ = ["Color", "draw", "grid", "side_by_side", "text_tag"]
 
 Color: TypeAlias = tuple[int, int, int]
 """Red, green, blue in 0..255."""
@@ -88,7 +88,7 @@ def draw(
         if text:
             largest = max(_SMALLEST, (height * width) ** 0.5 * 0.026)
             size = round(min(max(face.width / 6, _SMALLEST), largest))
-            tag = _tag(text, size, ink, width, font)[:height]
+            tag = text_tag(text, size, ink, width, font)[:height]
             x, y = _place(face, tag.shape, (height, width), line + 1, taken)
             taken.append((x, y, x + tag.shape[1], y + tag.shape[0]))
             out[y : y + tag.shape[0], x : x + tag.shape[1]] = tag
@@ -196,7 +196,7 @@ def _sheet(rows: Sequence[Sequence[ImageArray]], captions: Sequence[str | None] 
     gap = max(4, size // 2)
     bands: list[tuple[list[ImageArray], list[ImageArray | None]]] = []
     for row in rows:
-        bands.append((list(row), [_tag(text, size, (255, 255, 255), item.shape[1], font) if (text := next(texts)) else None for item in row]))
+        bands.append((list(row), [text_tag(text, size, (255, 255, 255), item.shape[1], font) if (text := next(texts)) else None for item in row]))
     heights = [max(item.shape[0] for item in row) + max([0, *(tag.shape[0] for tag in tags if tag is not None)]) for row, tags in bands]
     width = max(sum(item.shape[1] for item in row) + gap * (len(row) + 1) for row, _ in bands)
     out = np.full((sum(heights) + gap * (len(bands) + 1), width, 3), 255, np.uint8)
@@ -215,7 +215,7 @@ def _sheet(rows: Sequence[Sequence[ImageArray]], captions: Sequence[str | None] 
 # --- letters -------------------------------------------------------------------------------------------------------------------------------------
 
 
-def _tag(text: str, size: int, ground: Color, limit: int, font: str | None) -> ImageArray:
+def text_tag(text: str, size: int, ground: Color, limit: int, font: str | None) -> ImageArray:
     """The text on a ground of its own, at most `limit` pixels wide."""
     from PIL import Image, ImageDraw
 

@@ -24,7 +24,7 @@ from typing import Any
 
 from .errors import ConfigError
 
-__all__ = ["Settings", "current", "isolated_environment", "use"]
+__all__ = ["Settings", "completion", "current", "isolated_environment", "use"]
 
 
 def _default_cache() -> Path:
@@ -147,3 +147,8 @@ def isolated_environment(home: Path) -> dict[str, str]:
     """
     kept = {name: value for name, value in os.environ.items() if name.upper() in _CLIENT_VARIABLES or name.startswith("PIP_")}
     return {**kept, "HOME": str(home), "USERPROFILE": str(home), "TMPDIR": str(home), "PYTHONNOUSERSITE": "1"}
+
+
+def completion() -> str | None:
+    """What a shell asks of us while somebody types: "bash_complete", "zsh_source" …; None outside of completion."""
+    return os.environ.get("_FACEWORKS_COMPLETE")

@@ -20,6 +20,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from .display import as_html, as_rich
 from .errors import InputError, ModelMismatch
 
 __all__ = [
@@ -78,6 +79,18 @@ def _set(instance: object, name: str, value: object) -> None:
     object.__setattr__(instance, name, value)
 
 
+class Shown:
+    """How a value looks in a notebook and under `rich.print`: its JSON form as a table."""
+
+    __slots__ = ()
+
+    def _repr_html_(self) -> str:
+        return as_html(type(self).__name__, to_dict(self))
+
+    def __rich__(self) -> Any:
+        return as_rich(type(self).__name__, to_dict(self))
+
+
 def _rebuild(value: Any) -> tuple[type, tuple[Any, ...]]:
     """`__reduce__` of values that hold arrays: a pickle or deep copy goes through the constructor, since a copied array would be writable."""
     return type(value), tuple(getattr(value, item.name) for item in dataclasses.fields(value))
@@ -109,7 +122,7 @@ class Landmarks:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Face:
+class Face(Shown):
     """A face found in a picture.
 
     Attributes:
@@ -221,7 +234,7 @@ class Embedding:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Categorical:
+class Categorical(Shown):
     """A distribution over labels.
 
     Attributes:
@@ -249,14 +262,14 @@ class Categorical:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Scalar:
+class Scalar(Shown):
     """A number with its unit and its doubt.
 
     Attributes:
         value: the estimate.
         unit: "years", "degrees", "1" …
         range: smallest and largest possible value.
-        spread: standard deviation of the model's own distribution, or None where it has none.
+        spread: standard deviation of the model's own distribution; for a model without one, of its measured error; None where neither is known.
         model: card that gave it.
         reasons: what lowers it, worst first (quality).
     """
@@ -270,7 +283,7 @@ class Scalar:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class FaceResult:
+class FaceResult(Shown):
     """One face with what was asked for."""
 
     face: Face
@@ -279,7 +292,7 @@ class FaceResult:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Verification:
+class Verification(Shown):
     """Whether two pictures show the same person.
 
     Attributes:
@@ -329,7 +342,7 @@ class Match:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Identification:
+class Identification(Shown):
     """Who a face is: `person` is None for a stranger.
 
     Attributes:
@@ -376,10 +389,8 @@ def to_dict(value: Any) -> Any:
         return [to_dict(item) for item in value]
     if isinstance(value, np.floating):
         return float(str(value))
-    if isinstance(value, np.integer):
-        return int(value)
-    if isinstance(value, np.bool_):
-        return bool(value)
+    if isinstance(value, (np.integer, np.bool_)):
+        return value.item()
     if isinstance(value, Mapping):
         return {str(key): to_dict(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):

@@ -12,7 +12,7 @@ import faceworks
 from faceworks import align
 from faceworks.analysis import Analyzer
 from faceworks.attributes import ATTRIBUTES, PREFERRED, provides
-from faceworks.errors import CardError, ConfigError, UnknownModel
+from faceworks.errors import CardError, ConfigError, InputError, UnknownModel
 from faceworks.pipeline import PipelineSpec
 from faceworks.runtime import Session
 from faceworks.types import Categorical, Scalar
@@ -66,7 +66,7 @@ def test_each_network_and_each_crop_is_run_once(pictures: Mapping[str, np.ndarra
     images = list(pictures.values())[:3]
     analyzer.analyze(images)
     runs: list[int] = []
-    cuts: list[str] = []
+    cuts: list[tuple[str, object]] = []
     run, crop = Session.run, align.crop
 
     def counted(self: Session, blob: object, outputs: object = None) -> object:
@@ -74,7 +74,7 @@ def test_each_network_and_each_crop_is_run_once(pictures: Mapping[str, np.ndarra
         return run(self, blob, outputs)  # type: ignore[arg-type]
 
     def noted(picture: object, face: object, template: str, *rest: object) -> object:
-        cuts.append(template)
+        cuts.append((template, rest[0]))
         return crop(picture, face, template, *rest)  # type: ignore[arg-type]
 
     faces = analyzer.pipeline.find(images)
@@ -124,3 +124,25 @@ def test_every_preferred_model_answers_its_attribute() -> None:
             card = cards.get(name, "attribute")
             assert set(ATTRIBUTES[attribute]) & set(provides(card))
         assert cards.commercial(cards.get(names[-1])), "the last resort may be used by everybody"
+
+
+def test_spaces_and_the_distance_moved(pictures: Mapping[str, np.ndarray]) -> None:
+    picture = pictures["person_b_1"]
+    six = faceworks.analyze(picture, "emotion", space="six")[0].attributes["emotion"]
+    assert isinstance(six, Categorical)
+    assert set(six.probabilities) == {"angry", "sad", "happy", "disgust", "surprise", "neutral", "other"}
+    same = faceworks.analyze(picture, ("emotion", "intensity"), reference=picture)[0].attributes["intensity"]
+    other = faceworks.analyze(picture, ("emotion", "intensity"), reference=pictures["person_a_1"])[0].attributes["intensity"]
+    assert isinstance(same, Scalar)
+    assert isinstance(other, Scalar)
+    assert same.value == pytest.approx(0.0, abs=1e-3)
+    assert other.value > 0.3, "one smiles, the other does not"
+    with pytest.raises(ConfigError, match="unknown label space"):
+        faceworks.analyze(picture, "emotion", space="nine")
+
+
+def test_verify_can_require_quality(pictures: Mapping[str, np.ndarray]) -> None:
+    sharp, small = pictures["person_a_2"], np.ascontiguousarray(pictures["person_a_1"][::5, ::5])
+    assert faceworks.verify(sharp, pictures["person_a_1"], min_quality=50).verified
+    with pytest.raises(InputError, match=r"picture 2 has the quality \d+, below the 90 that is required: .*small"):
+        faceworks.verify(sharp, small, min_quality=90, min_score=0.3)

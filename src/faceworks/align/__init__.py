@@ -3,6 +3,7 @@
 The crop grammar, as cards and `--strategy` write it:
 
     arcface-112x112, arcface-112x96   five points, least-squares similarity onto the ArcFace template
+    chip-64x64                        five points onto where they lie in dlib's chip with a padding of 0.2
     dlib-N:P, dlib-chip               dlib's chip of N pixels with P of the face's size as padding (dlib-chip: 0.25, at any size), dlib's own sampling
     eyes:K                            turned until the eyes are level, then the square of K times the box's longer side about its center
     facealigner:X, facealigner:X,Y    imutils' FaceAligner: the left eye at the fractions X, Y of the crop (default .35,.35), the eyes level

@@ -43,11 +43,11 @@ ATTRIBUTES: Mapping[str, tuple[str, ...]] = {
 """What can be asked for -> the keys of a `FaceResult` that answer it (those of them that the model has)."""
 
 PREFERRED: Mapping[str, tuple[str, ...]] = {
-    "emotion": ("emotion-mini-xception",),
+    "emotion": ("emotion-pool",),
     "valence": ("emonet-8", "emonet-5", "affect-from-emotion"),
     "arousal": ("emonet-8", "emonet-5", "affect-from-emotion"),
-    "age": ("age-cydral",),
-    "gender": ("gender-cydral",),
+    "age": ("age-pool",),
+    "gender": ("gender-pool",),
     "liveness": ("minifasnet-v2-v1se",),
     "pose": ("pose-five-points",),
     "quality": ("quality-measures",),

@@ -75,7 +75,7 @@ def results(numbers: Array, output: OutputSpec, model: str) -> list[Categorical 
         means = numbers @ weights
         spreads = np.sqrt(np.maximum((numbers * (weights - means[:, None]) ** 2).sum(axis=1), 0.0))
         return [Scalar(float(mean), output.unit, (low, high), float(spread), model) for mean, spread in zip(means, spreads, strict=True)]
-    return [Scalar(float(row[0]), output.unit or "1", (low, high), None, model) for row in numbers]
+    return [Scalar(float(row[0]), output.unit or "1", (low, high), output.error or None, model) for row in numbers]
 
 
 def average(parts: Sequence[Array]) -> Array:

@@ -8,6 +8,7 @@ from ..cards import Card
 from ..runtime import SessionOptions
 from ..types import Scalar, View
 from . import Answer
+from .occlusion import occlusion_hints
 from .quality import measure
 
 __all__ = ["Measures"]
@@ -20,6 +21,11 @@ class Measures:
         self.card = card
 
     def predict(self, views: Sequence[View]) -> list[Answer]:
-        """Quality 0..100 with its reasons, for each view."""
-        found = [measure(view.crops[0].pixels, view.face, n_faces=view.n_faces) for view in views]
-        return [{"quality": Scalar(item.score, "1", (0.0, 100.0), None, self.card.name, item.reasons)} for item in found]
+        """Quality 0..100 with its reasons and hints of occlusion, for each view; the hints do not count in the score."""
+        return [self._one(view) for view in views]
+
+    def _one(self, view: View) -> Answer:
+        picture = view.crops[0].pixels
+        found = measure(picture, view.face, n_faces=view.n_faces)
+        reasons = (*found.reasons, *occlusion_hints(picture, view.face))
+        return {"quality": Scalar(found.score, "1", (0.0, 100.0), None, self.card.name, reasons)}

@@ -92,7 +92,8 @@ class OutputSpec:
     """One network output and what it means.
 
     `columns` = [first, last + 1] takes some numbers of a tensor that holds several answers. Of an attribute model, equal `labels` are added up, and
-    outputs of one `attribute` with `combine = "mean"` are averaged; an expectation is Σ p · `weights`, a value is x · `scale` + `offset`, held in `range`.
+    outputs of one `attribute` with `combine = "mean"` are averaged; an expectation is Σ p · `weights`, a value is x · `scale` + `offset`, held in `range`; `error` is
+    the measured root mean square of its error, which is its spread since it has no distribution of its own.
     """
 
     name: str
@@ -112,6 +113,7 @@ class OutputSpec:
     scheme: str = ""
     combine: Literal["", "mean", "sum", "concat"] = ""
     columns: tuple[int, ...] = ()
+    error: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

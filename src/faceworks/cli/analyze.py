@@ -63,6 +63,8 @@ def parse_models(ctx: click.Context, _: click.Parameter, values: Sequence[str]) 
 @click.option(
     "--bpcer", type=click.FloatRange(0, 1), metavar="RATE", help="Liveness: take the threshold measured for this share of living faces refused."
 )
+@click.option("--space", type=click.Choice(["six", "seven", "eight"]), help="Labels of the emotion. Default: the model's own.")
+@click.option("--reference", metavar="PICTURE", type=click.Path(), help="The person at rest: intensity is then the distance moved from it.")
 @click.option("--require-live", is_flag=True, help="Exit 2 unless every face is called real.")
 @click.option("--csv", "csv_file", metavar="OUT.csv", type=click.Path(dir_okay=False, path_type=Path), help="Write one row for each face.")
 @click.option(
@@ -72,7 +74,8 @@ def parse_models(ctx: click.Context, _: click.Parameter, values: Sequence[str]) 
 @save_option
 @common
 def analyze(
-    paths: tuple[str, ...], attributes: str, models: dict[str, str], abstain: float, bpcer: float | None, require_live: bool, csv_file: Path | None,
+    paths: tuple[str, ...], attributes: str, models: dict[str, str], abstain: float, bpcer: float | None, space: str | None,
+    reference: str | None, require_live: bool, csv_file: Path | None,
     executor: str, save: str | None, as_json: bool, quiet: bool, **options: Any,
 ) -> int:  # fmt: skip
     """Say what the faces in pictures show; PATH is a picture, a folder, or a quoted glob.
@@ -86,12 +89,13 @@ def analyze(
     spec = make_spec(options, select="all", on_no_face="empty")
     from ..analysis import Analyzer
     from ..batch import expand, map_images
+    from ..image import load
 
     sources = expand(paths)
     many = len(sources) > 1
     if many and executor != "serial" and spec.threads == 0:
         spec = spec.with_options(threads=1)  # one thread a network, one worker a core
-    analyzer = Analyzer(spec, wanted, models, abstain, bpcer)
+    analyzer = Analyzer(spec, wanted, models, abstain, bpcer, space, None if reference is None else load(reference))
     run: Any = executor if many else "serial"
     items = list(map_images(analyzer, sources, run, batch_size=8 if many else 1, progress=not quiet and len(sources) > 8))
     if csv_file is not None:
@@ -144,13 +148,11 @@ def _write_csv(path: Path, items: Sequence[Item]) -> None:
 
 def _save(save: str, items: Sequence[Item]) -> None:
     from .. import image
-    from ..attributes.table import words
-    from ..draw import draw
+    from ..attributes.picture import annotate
 
     done = [item for item in items if item.error is None]
     for item, path in zip(done, picture_targets(save, [item.source for item in done]) if done else [], strict=True):
-        labels = ["\n".join(f"{name}: {words(value)}" for name, value in face.attributes.items()) for face in item.result]
-        image.save(path, draw(image.load(item.source), [face.face for face in item.result], labels))
+        image.save(path, annotate(image.load(item.source), item.result))
 
 
 def _verdict(items: Sequence[Item], code: int, require_live: bool) -> int:

@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from .. import __version__
+from .. import __version__, settings
 from ..errors import FaceworksError
 
 __all__ = ["COMMANDS", "LazyGroup", "app", "exit_code", "run"]
@@ -27,6 +27,7 @@ COMMANDS = {
     "batch": ("faceworks.cli.batch:batch", "Many pictures into one Parquet table, resumable."),
     "video": ("faceworks.cli.video:video", "Follow and name the faces of a video, camera or stream."),
     "anonymize": ("faceworks.cli.video:anonymize", "Hide the faces in pictures and videos."),
+    "cluster": ("faceworks.cli.cluster:cluster", "Group the faces of an album into people."),
     "gallery": ("faceworks.cli.gallery:gallery", "People enrolled, found, removed."),
     "models": ("faceworks.cli.models:models", "The model catalog: list, show, pull, verify, where, add."),
     "evaluate": ("faceworks.cli.evaluate:evaluate", "Measure error rates on a data set."),
@@ -35,6 +36,7 @@ COMMANDS = {
     "experiment": ("faceworks.cli.experiment:experiment", "FaceNet's experiments, one command each, with plots."),
     "datasets": ("faceworks.cli.datasets:datasets", "Training sets, and whether they can be had."),
     "serve": ("faceworks.cli.serve:serve", "The service and its page."),
+    "completion": ("faceworks.cli.completion:completion", "Completion of commands and options for bash, zsh or fish."),
     "demo": ("faceworks.cli.demo:demo", "Run on sample pictures and explain what was decided."),
 }
 """Command -> (where it is, its short help): so `faceworks --help` imports none of them."""
@@ -159,6 +161,11 @@ def exit_code(error: BaseException) -> int:
 
 
 def _invoke(arguments: Sequence[str], state: dict[str, bool]) -> int:
+    asked = settings.completion()
+    if asked and not arguments:
+        from click.shell_completion import shell_complete
+
+        return shell_complete(app, {}, "faceworks", "_FACEWORKS_COMPLETE", asked)
     if not arguments:
         with app.make_context("faceworks", [], resilient_parsing=True) as context:
             click.echo(app.get_help(context), err=True)

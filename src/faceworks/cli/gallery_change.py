@@ -29,7 +29,8 @@ def say(answer: dict[str, Any], text: str, as_json: bool, quiet: bool) -> int:
 
 
 @gallery.command(short_help="Enroll pictures of people.")
-@click.argument("paths", metavar="PATH…", nargs=-1, required=True, type=click.Path())
+@click.argument("paths", metavar="PATH…", nargs=-1, type=click.Path())
+@click.option("--from", "table", metavar="TABLE", type=click.Path(exists=True), help="Faces that batch embed wrote; nothing is embedded again.")
 @click.option("--person", metavar="NAME", help="All pictures show this person.")
 @click.option("--id", "id_", metavar="ID", help="The person's key; with --person.")
 @click.option("--name-from", metavar="PATTERN", help="Names stand in the file names, for example '{name}_{n:4d}'.")
@@ -42,12 +43,19 @@ def say(answer: dict[str, Any], text: str, as_json: bool, quiet: bool) -> int:
 @detector_options
 @gallery_options
 @common
-def enroll(paths: tuple[str, ...], person: str | None, id_: str | None, name_from: str | None, meta: tuple[str, ...], min_quality: float | None,
+def enroll(paths: tuple[str, ...], table: str | None, person: str | None, id_: str | None, name_from: str | None, meta: tuple[str, ...], min_quality: float | None,
            keep_duplicates: bool, as_json: bool, quiet: bool, **options: Any) -> int:  # fmt: skip
     """Enroll pictures: of one person (--person), or a folder of person folders, a CSV (name, source, …), or files named after people (--name-from).
 
     The largest face of each picture is taken. A picture that cannot be used is named on stderr, the others are enrolled, and the exit code is 2.
+    With --from, names are those of the pictures' folders, or --name-from, or --person.
     """
+    if bool(paths) == bool(table):
+        raise click.UsageError("give pictures (PATH…), or a table (--from TABLE)", click.get_current_context())
+    if table is not None:
+        if min_quality is not None or keep_duplicates or id_ is not None or meta:
+            raise click.UsageError("--from takes none of --min-quality, --keep-duplicates, --id, --meta", click.get_current_context())
+        return enroll_table(table, person, name_from, as_json, quiet, options)
     common_facts = {"consent": options.pop("consent"), "expires": options.pop("expires"), "metadata": pairs(meta)}
     faces = sources_of(paths, person, id_, name_from, common_facts)
     with opened("a", options) as found, advancing("enrolling", len(faces), quiet) as advance:
@@ -57,6 +65,27 @@ def enroll(paths: tuple[str, ...], person: str | None, id_: str | None, name_fro
             advance(1)
     report(done, as_json, quiet, options["url"])
     return 2 if any(item.error for item in done) else 0
+
+
+def enroll_table(table: str, person: str | None, name_from: str | None, as_json: bool, quiet: bool, options: dict[str, Any]) -> int:
+    """Enroll what `batch embed` wrote."""
+    from ..batch.tables import read_rows
+    from ..gallery.adding import add_table
+    from ..gallery.enrolling import namer
+
+    facts = {"consent": options.pop("consent"), "expires": options.pop("expires")}
+    name_of = (lambda _: person) if person is not None else namer(name_from)
+    rows = read_rows(table, ["source", "box", "vector", "norm", "model", "error"])
+    with opened("a", options) as found:
+        if found.binding is None:
+            found.pipeline  # noqa: B018 - a new gallery remembers it, so that pictures can be looked for in it
+        done = list(add_table(found, rows, name_of, **facts))
+    missed = [source for source, sample in done if sample is None]
+    for source in missed:
+        note(f"error: {source}: the table has no face with a vector")
+    count = len(done) - len(missed)
+    say({"enrolled": count, "missed": missed}, f"enrolled {count} faces of {table} in {options['url']}", as_json, quiet)
+    return 2 if missed else 0
 
 
 def pairs(meta: tuple[str, ...]) -> dict[str, str]:
@@ -124,7 +153,7 @@ def report(done: list[Enrolled], as_json: bool, quiet: bool, url: str) -> None:
 @gallery_options
 @common
 def remove(person: str, samples: tuple[int, ...], as_json: bool, quiet: bool, **options: Any) -> int:
-    """Remove a person, or some samples. For 15 minutes `restore` undoes it; then `purge` (or the next removal) deletes for good."""
+    """Remove a person, or some samples. For 15 minutes `restore` undoes it; then `purge` deletes for good."""
     with opened("r+", options) as found:
         count = found.remove(person, list(samples) or None)
     return say(

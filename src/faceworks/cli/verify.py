@@ -25,12 +25,17 @@ COLORS = {True: (0, 220, 110), False: (235, 60, 50), None: (250, 190, 0)}
 @click.argument("b", metavar="B", type=click.Path())
 @click.option("--steps", metavar="DIR", type=click.Path(file_okay=False, path_type=Path), help="Write every step between picture and decision.")
 @click.option("--review", type=float, metavar="MARGIN", help="Answer “needs review” (exit code 3) within MARGIN of the threshold.")
+@click.option(
+    "--min-quality", type=click.FloatRange(0, 100), metavar="Q", help="Refuse to decide (exit code 2) on a face of lower quality, 0 to 100."
+)
 @decision_options
 @embedder_options
 @detector_options
 @save_option
 @common
-def verify(a: str, b: str, steps: Path | None, review: float | None, save: str | None, as_json: bool, quiet: bool, **options: Any) -> int:
+def verify(
+    a: str, b: str, steps: Path | None, review: float | None, min_quality: float | None, save: str | None, as_json: bool, quiet: bool, **options: Any
+) -> int:
     """Do the pictures A and B show the same person?
 
     Of each picture the largest face is compared (see --select). Same means: distance ≤ threshold. Exit code 0 same, 1 different, 3 needs review,
@@ -39,7 +44,7 @@ def verify(a: str, b: str, steps: Path | None, review: float | None, save: str |
     spec = make_spec(options)
     from ..api import verify as decide
 
-    answer = decide(a, b, spec, review=review)
+    answer = decide(a, b, spec, review=review, min_quality=min_quality)
     if steps is not None:
         from .. import steps as step_by_step
 

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..errors import InputError
-from .intervals import FEW, Interval, student_t
+from .intervals import Interval, student_t
 from .metrics import Floats, Integers
 
 __all__ = [
@@ -79,21 +79,18 @@ def percentiles(values: ArrayLike, confidence: float = 0.95, people: int = 0) ->
     return float(low), float(high)
 
 
-def rate_span(rate: float, replicates: ArrayLike, people: int, confidence: float = 0.95, errors: float = math.inf) -> Interval:
+def rate_span(rate: float, replicates: ArrayLike, people: int, confidence: float = 0.95) -> Interval:
     """Interval of a rate or an area from its replicates: rate ± t · standard deviation on the scale of log-odds, t with `people` − 1 degrees of freedom.
 
     Percentiles of replicates are too short where few people carry the errors (a test shows it): the distribution is skewed, and its spread follows the
     rate. On log-odds both are nearly gone, and no end leaves (0, 1). At a rate of 0 or 1 there are none: percentiles then, and the caller's `hull`.
-
-    With fewer than `FEW` `errors` (or as few right decisions) percentiles are taken as well: the exact binomial interval, which `hull` adds, is then the
-    wider of the two and covers, and a deviation of so few says little.
 
     For rates at a fixed threshold, and areas. A TAR at a small FMR hangs on a few impostor scores that some replicates draw several times: its
     replicates have a long tail, of which a standard deviation says too much; percentiles are taken there.
     """
     kept = np.asarray(replicates, np.float64)
     kept = kept[np.isfinite(kept)]
-    if people < 2 or errors < FEW or not 0.0 < rate < 1.0 or len(kept) < 2 or not kept.std() > 0:
+    if people < 2 or not 0.0 < rate < 1.0 or len(kept) < 2 or not kept.std() > 0:
         return percentiles(kept, confidence, people)
     deviation = float(kept.std(ddof=1)) * math.sqrt(people / (people - 1))
     step = student_t((1 + confidence) / 2, people - 1) * deviation / (rate * (1 - rate))
@@ -131,8 +128,7 @@ def rate_interval(
     found, counted = np.concatenate(rates), len(np.unique(pairs))
     if difference:
         return percentiles(found, confidence, counted)
-    few = min(float(values.sum()), len(values) - float(values.sum()))
-    return rate_span(float(values.mean()), found, counted, confidence, few)
+    return rate_span(float(values.mean()), found, counted, confidence)
 
 
 def _blocks(weights: Floats, columns: int) -> Iterator[Floats]:

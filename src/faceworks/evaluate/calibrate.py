@@ -177,9 +177,7 @@ def _rows(pairs: AllPairs, rates: Sequence[float], halves: Sequence[AllPairs], s
         threshold = pairs.threshold(rate)
         hits = owners[scores >= threshold - 1e-9]
         reached = len(hits) / pairs.impostors
-        low, high = hull(
-            bootstrap.rate_span(reached, _impostor_rates(hits, samples, weights), len(samples), errors=len(hits)), len(hits), pairs.impostors
-        )
+        low, high = hull(bootstrap.rate_span(reached, _impostor_rates(hits, samples, weights), len(samples)), len(hits), pairs.impostors)
         missed = pairs.genuine < threshold - 1e-9
         fnmr = float((pairs.genuine_weights * missed).sum() / pairs.genuine_weights.sum())
         if genuine_mass is not None:
@@ -187,7 +185,7 @@ def _rows(pairs: AllPairs, rates: Sequence[float], halves: Sequence[AllPairs], s
         else:
             replicates = np.array([np.average(missed, weights=w[pairs.genuine_people] * pairs.genuine_weights) for w in weights])
         several = len(np.unique(pairs.genuine_people))
-        interval = hull(bootstrap.rate_span(fnmr, replicates, several, errors=int(missed.sum())), int(missed.sum()), len(missed))
+        interval = hull(bootstrap.rate_span(fnmr, replicates, several), int(missed.sum()), len(missed))
         rows.append(
             Row(
                 fmr=rate,

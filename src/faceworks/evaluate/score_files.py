@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ..errors import ManifestError
 from ..types import to_dict
-from . import agreement, identification, pad, rates
+from . import agreement, by_group, identification, pad, rates
 from .experiments import val_curve
 from .metrics import accuracy_at, best_threshold, counts
 from .report import plain
@@ -156,13 +156,19 @@ def evaluate_pad(path: str | Path, threshold: float | None = None, apcer: float 
 
 
 def evaluate_attributes(
-    path: str | Path, truth: str = "truth", predicted: str = "predicted", kind: Literal["auto", "labels", "numbers"] = "auto"
+    path: str | Path,
+    truth: str = "truth",
+    predicted: str = "predicted",
+    kind: Literal["auto", "labels", "numbers"] = "auto",
+    groups: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Agreement of two columns: labels (accuracy, macro-F1, kappa, unbiased hit rates, confusion) or numbers (MAE, RMSE, Pearson, CCC, SAGR).
 
-    Rows in which either is empty are left out and counted. What is not defined is null, with the reason under `undefined`.
+    Rows in which either is empty are left out and counted. What is not defined is null, with the reason under `undefined`. `intervals` holds 95 %
+    intervals (accuracy: exact binomial; the others by resampling rows), `groups` the same figures for each value of each column named in `groups`, and
+    the worst of them.
     """
-    rows = read_columns(path, [truth, predicted])
+    rows = read_columns(path, [truth, predicted, *groups])
     kept = [row for row in rows if row[truth] and row[predicted]]
     if not kept:
         raise ManifestError(f"{path}: no row has both {truth} and {predicted}")
@@ -186,6 +192,12 @@ def evaluate_attributes(
         attempt("kappa", lambda: agreement.kappa(table))
         document["unbiased_hit_rate"] = agreement.unbiased_hit_rate(table)
         document["confusion"] = {"labels": list(table.labels), "matrix": table.matrix.tolist()}
+    said: list[Any] = [row[predicted] for row in kept]
+    right: list[Any] = [row[truth] for row in kept]
+    if document["kind"] == "numbers":
+        right, said = [float(value) for value in right], [float(value) for value in said]
+    document["intervals"] = by_group.intervals(right, said)
+    document["groups"] = {name: by_group.group_table(right, said, [row[name] for row in kept]) for name in groups}
     return dict(plain(document | {"undefined": undefined}))
 
 

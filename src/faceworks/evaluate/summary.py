@@ -187,7 +187,7 @@ def _point(c: metrics.Counts, rate: float, k: int, found: _Resampled | None, fta
 def _intervals(c: metrics.Counts, found: _Resampled) -> dict[str, Interval]:
     area, value = metrics.auc(c), metrics.eer(c)
     n = min(c.genuine, c.impostors)
-    eer = bootstrap.rate_span(value, found.curves.eer, found.people, errors=round(value * n))
+    eer = bootstrap.rate_span(value, found.curves.eer, found.people)
     return {"auc": bootstrap.rate_span(area, found.curves.auc, found.people), "eer": hull(eer, round(value * n), n)}
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from .backend import Binding, Change, Entries, samples_of
 if TYPE_CHECKING:
     from .policy import Gallery
 
-__all__ = ["add_entries", "add_vectors"]
+__all__ = ["add_entries", "add_table", "add_vectors"]
 
 
 def add_vectors(gallery: Gallery, people: Sequence[str], vectors: FloatArray, model: str, columns: dict[str, Any]) -> range:
@@ -33,12 +34,48 @@ def add_vectors(gallery: Gallery, people: Sequence[str], vectors: FloatArray, mo
         known = {name: gallery.known(None, name) if info.people else None for name in place}
         keys = [item or names.new_person(name) for name, item in known.items()]
         fresh = [person for person, item in zip(keys, known.values(), strict=True) if item is None]
-        made = None if info.binding else Binding(model, "", vectors.shape[1])
+        made = None if info.binding else gallery.bound(model, vectors.shape[1])
         mine = samples.replace(people=tuple(person.id for person in keys))
         gallery.commit(Change(binding=made, people=fresh, samples=mine, since=since), "enroll", keys)
         return ids
 
     return gallery.settle(work)
+
+
+def add_table(gallery: Gallery, rows: Iterable[Mapping[str, Any]], name_of: Callable[[str], str], *, consent: str = "", expires: Any = None,
+              chunk: int = 5000) -> Iterator[tuple[str, int | None]]:  # fmt: skip
+    """Enroll faces of a table that `faceworks batch embed` wrote: the largest face of each picture, `chunk` pictures in one transaction.
+
+    Args:
+        rows: with source, box, vector, norm, model and error; those of one picture follow each other. name_of: a source's person.
+
+    Yields:
+        Source and sample id, None where the table has no face or no vector for a picture.
+
+    Raises:
+        ModelMismatch: vectors of another model than the gallery's, or of several. InputError: a source without a name.
+    """
+    until = names.moment(expires)
+    pictures = (max(group, key=_area) for _, group in itertools.groupby(rows, key=lambda row: row["source"]))
+    while part := list(itertools.islice(pictures, chunk)):
+        good = [row for row in part if row.get("vector") is not None]
+        models = {str(row["model"]) for row in good}
+        if len(models) > 1:
+            raise ModelMismatch(f"the table holds vectors of several models: {', '.join(sorted(models))}; use one table and one gallery for each")
+        ids: Iterator[int] = iter(())
+        if good:
+            ids = iter(add_vectors(gallery, [name_of(row["source"]) for row in good], np.array([row["vector"] for row in good], np.float32), models.pop(), {
+                "source": [row["source"] for row in good], "consent": [consent] * len(good), "expires": [until] * len(good),
+                "norm": [np.nan if row.get("norm") is None else row["norm"] for row in good],
+                "box": [[np.nan] * 4 if row.get("box") is None else row["box"] for row in good],
+            }))  # fmt: skip
+        for row in part:
+            yield row["source"], next(ids) if row.get("vector") is not None else None
+
+
+def _area(row: Mapping[str, Any]) -> float:
+    box = row.get("box")
+    return -1.0 if row.get("vector") is None else 0.0 if box is None else float((box[2] - box[0]) * (box[3] - box[1]))
 
 
 def add_entries(gallery: Gallery, binding: Binding | None, entries: Entries, action: str) -> None:

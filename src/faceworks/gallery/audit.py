@@ -48,9 +48,12 @@ class AuditLog:
     actor: str = ""
 
     @classmethod
-    def in_file(cls, path: Path, actor: str = "", wait: float = 5.0) -> AuditLog:
-        """A log in a file."""
-        return cls(FileChain(path, wait), str(path), actor)
+    def in_file(cls, path: Path, actor: str = "", wait: float = 5.0, begin: bool = True) -> AuditLog:
+        """A log in a file, which is made if it is not there, unless not `begin`."""
+        chain = FileChain(path, wait)
+        if begin:
+            chain.begin()
+        return cls(chain, str(path), actor)
 
     def add(self, action: str, tokens: Sequence[str], count: int) -> None:
         """Append a line and wait until it is on the disk.
@@ -96,6 +99,11 @@ class FileChain:
 
     path: Path
     wait: float = 5.0
+
+    def begin(self) -> None:
+        """Make the file, so that who opens the gallery next sees that it is audited."""
+        with explained(self.path, "write"):
+            os.close(os.open(self.path, os.O_WRONLY | os.O_CREAT, 0o600))
 
     def extend(self, make: Callable[[dict[str, Any] | None], dict[str, Any]]) -> None:
         """See `Chain.extend`."""

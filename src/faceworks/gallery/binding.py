@@ -9,7 +9,7 @@ from ..errors import ModelMismatch
 from ..pipeline import Pipeline, PipelineSpec
 from .backend import Binding
 
-__all__ = ["RecipeWarning", "bind", "require"]
+__all__ = ["RecipeWarning", "bind", "bound", "require"]
 
 NO_EFFECT = frozenset({"device", "threads", "threshold", "select", "on_no_face", "calibration", "fmr", "max_faces"})
 """Options of a spec that a gallery does not remember: they leave the vectors as they are."""
@@ -27,6 +27,21 @@ def bind(pipeline: Pipeline, dim: int) -> Binding:
         name: value for name in decisive if (value := getattr(pipeline.spec, name)) != getattr(usual, name) or name in ("detector", "embedder")
     }
     return Binding(pipeline.embedding_id, pipeline.recipe_id, dim, changed, "chi2" if pipeline.spec.metric == "chi2" else "cosine")
+
+
+def bound(pipeline: Pipeline | None, model: str, dim: int) -> Binding:
+    """The binding of vectors that were made elsewhere: with the pipeline that the gallery was opened with; without one, the model's name alone.
+
+    Raises:
+        ModelMismatch: that pipeline makes others.
+    """
+    if pipeline is None:
+        return Binding(model, "", dim)
+    if pipeline.embedding_id != model:
+        raise ModelMismatch(
+            f"the gallery is opened for vectors of {pipeline.embedding_id}, and these are of {model}: open it with the model that made them"
+        )
+    return bind(pipeline, dim)
 
 
 def require(binding: Binding, pipeline: Pipeline, url: str) -> None:

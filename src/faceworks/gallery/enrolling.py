@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ..attributes.quality import Quality
     from .policy import Gallery
 
-__all__ = ["Enrolled", "NewFace", "enroll", "from_csv", "from_folders", "from_names", "name_pattern"]
+__all__ = ["Enrolled", "NewFace", "enroll", "from_csv", "from_folders", "from_names", "name_pattern", "namer"]
 
 DUPLICATE = {"cosine": 0.999, "chi2": -1e-3}
 """Similarity from which two vectors of one person count as the same picture, by metric."""
@@ -126,6 +126,26 @@ def from_names(paths: Iterable[Path], pattern: str, **common: Any) -> list[NewFa
     return found
 
 
+def namer(pattern: str | None) -> Callable[[str], str]:
+    """What gives a source its person's name: a pattern for the file's name, or None for the name of its folder.
+
+    Raises:
+        InputError: by what is returned, for a source without a name.
+    """
+    expression = None if pattern is None else name_pattern(pattern)
+
+    def name_of(source: str) -> str:
+        path = Path(source)
+        fit = None if expression is None else expression.fullmatch(path.stem)
+        name = path.parent.name if expression is None else "" if fit is None else fit["name"]
+        if not name:
+            how = "lies in no folder" if expression is None else f"does not fit --name-from {pattern!r}"
+            raise InputError(f"{source} {how}: nobody knows who it shows; give --person or --name-from")
+        return name
+
+    return name_of
+
+
 COLUMNS = ("name", "source", "id", "metadata", "consent", "expires")
 
 
@@ -176,6 +196,8 @@ Found: TypeAlias = "tuple[ImageArray, Face, Quality] | FaceworksError"
 def _chunk(gallery: Gallery, batch: Sequence[NewFace], least: float | None, keep: bool) -> list[Enrolled]:
     found = [_look(gallery, item, least) for item in batch]
     results = [entry for entry in found if not isinstance(entry, FaceworksError)]
+    if not results:
+        return [Enrolled(item, error=entry) for item, entry in zip(batch, found, strict=True) if isinstance(entry, FaceworksError)]
     embeddings = gallery.pipeline.embed_faces([entry[0] for entry in results], [[entry[1]] for entry in results])
     made = [group[0] for group in embeddings]
     return gallery.settle(lambda since: _placed(gallery, batch, found, made, keep, since))

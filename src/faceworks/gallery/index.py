@@ -22,11 +22,13 @@ from ..types import FloatArray
 if TYPE_CHECKING:
     from .table import Table
 
-__all__ = ["Index"]
+__all__ = ["INDEX_FILES", "Index"]
 
 CONNECTIVITY, BUILD_WIDTH, SEARCH_WIDTH = 16, 64, 64
 """On synthetic people: narrower loses recall, wider loses time (`docs/howto/scale.md`)."""
 FEW = 16
+INDEX_FILES = (".index", ".index.json", ".index.new")
+"""What is kept beside a gallery file, by what its name ends with."""
 KIND = "hnsw-cosine-bf16"
 """bfloat16: half the memory of float32 and the fastest to build; what it rounds away is mended by computing the proposals' cosines from the vectors."""
 
@@ -74,6 +76,13 @@ class Index:
             temporary.replace(self.path)
             note = self.path.with_name(self.path.name + ".json")
             note.write_text(json.dumps({"stamp": self._stamp, "bytes": self.path.stat().st_size}), encoding="utf-8")
+
+    def drop(self) -> None:
+        """Delete it, from memory and disk."""
+        self._graph, self._stamp = None, ""
+        if self.path is not None:
+            for suffix in INDEX_FILES:
+                self.path.with_name(self.path.name.removesuffix(INDEX_FILES[0]) + suffix).unlink(missing_ok=True)
 
     def for_base(self, uuid: bytes, generation: int) -> Index | None:
         """Itself if it was built from this base, else None. Opens the kept graph, mapped, at the first call."""

@@ -14,22 +14,43 @@ __all__ = ["MemoryBackend"]
 
 
 class MemoryBackend:
-    """The store that the others are held equal to."""
+    """The store that the others are held equal to.
 
-    def __init__(self, binding: Binding | None = None) -> None:
-        self._table, self._lock, self._closed = Table(binding), threading.RLock(), False
+    Args:
+        binding: the model. url: what it calls itself.
+    """
+
+    def __init__(self, binding: Binding | None = None, url: str = "memory:") -> None:
+        self._table, self._lock, self._closed, self._frozen, self._url = Table(binding), threading.RLock(), False, False, url
+
+    def freeze(self) -> None:
+        """Accept no change any more: it is a picture of a file that is only read."""
+        self._frozen = True
 
     @property
     def info(self) -> Info:
         """See `Backend.info`."""
         table = self._table
-        return Info("memory", "memory:", table.binding, table.people.living, len(table), str(table.changes), not self._closed, metrics=LOCAL_METRICS)
+        return Info(
+            "memory",
+            self._url,
+            table.binding,
+            table.people.living,
+            len(table),
+            str(table.changes),
+            not (self._closed or self._frozen),
+            metrics=LOCAL_METRICS,
+        )
 
     def commit(self, change: Change) -> None:
         """See `Backend.commit`."""
         with self._lock:
             if self._closed:
                 raise GalleryUnavailable("this gallery is closed")
+            if self._frozen:
+                raise GalleryUnavailable(
+                    f"{self._url} is only read: bring it over with faceworks gallery migrate {self._url} --embedder NAME --gallery NEW.h5"
+                )
             require_revision(change, str(self._table.changes), "memory:")
             self._table.check(change)
             self._table.apply(change)

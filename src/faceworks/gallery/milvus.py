@@ -190,6 +190,8 @@ class MilvusBackend:
             raise InputError("samples need a model: the first change of a gallery names it in `binding`")
         if change.samples.vectors.shape[1] != binding.dim:
             raise InputError(f"the gallery holds vectors of {binding.dim} numbers, got {change.samples.vectors.shape[1]}")
+        if binding.dim > LARGEST_DIM:
+            raise InputError(f"Milvus holds vectors of up to {LARGEST_DIM} numbers, got {binding.dim}; use a gallery file")
         if len(np.unique(change.samples.id)) != len(change.samples):
             raise InputError("a sample id occurs twice in one change")
         used = {change.samples.people[place] for place in np.unique(change.samples.person)}

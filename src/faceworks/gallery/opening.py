@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from .. import settings
-from ..errors import ConfigError, GalleryUnavailable
+from ..errors import ConfigError, FaceworksError, GalleryCorrupt, GalleryUnavailable
 from ..pipeline import PipelineSpec
 from . import names
 from .audit import AuditLog
@@ -29,7 +29,8 @@ def open_gallery(
     """Open a gallery, or create one.
 
     Args:
-        url: a file (`people.h5`; .hdf5 and .hdf too), `memory:`, `postgresql://user@host/database[?gallery=NAME]`, `milvus://host:port[/database]`,
+        url: a file (`people.h5`; .hdf5 and .hdf too; in a layout of the course notes for reading, with the embedder that made it),
+            `memory:`, `postgresql://user@host/database[?gallery=NAME]`, `milvus://host:port[/database]`,
             or `milvus:FILE.db` (Milvus Lite).
         mode: "r" read; "r+" write, it must exist; "a" write, created if absent; "x" create, it must not exist. There is no "w": see `clear`.
         spec, options: of the pipeline. A gallery that has a model is opened with the model's; options that contradict it raise.
@@ -49,7 +50,9 @@ def open_gallery(
         )
     if mode not in ("r", "r+", "a", "x"):
         raise ConfigError(f"a gallery is opened with mode r, r+, a or x, got {mode!r}")
-    backend = open_backend(url, mode, wait=wait, key=key, encrypt=encrypt, index=index)
+    if mode == "r" and (seed := _course_notes(url)) is not None:
+        return _read_course_notes(seed, spec, options, calibration, clock)
+    backend = open_backend(url, mode, wait=wait, key=key, encrypt=encrypt, index=index, audited=audit is True)
     try:
         binding = backend.info.binding
         if options or spec is not None:
@@ -60,6 +63,36 @@ def open_gallery(
     except BaseException:
         backend.close()
         raise
+
+
+def _course_notes(url: str | Path) -> Path | None:
+    """The path of a file in a layout of the course notes; None for whatever else it is."""
+    from .hdf5.base_file import is_gallery
+    from .hdf5.seed import read_seed
+
+    path = Path(url)
+    if path.suffix not in SUFFIXES or not path.is_file():
+        return None
+    try:
+        return None if is_gallery(path) or not read_seed(path) else path
+    except FaceworksError:
+        return None
+
+
+def _read_course_notes(path: Path, spec: PipelineSpec | None, options: dict[str, Any], calibration: Any, clock: Callable[[], int]) -> Gallery:
+    from .memory import MemoryBackend
+    from .transfer import migrate
+
+    if spec is None and "embedder" not in options:
+        raise GalleryUnavailable(
+            f"{path} is in a layout of the course notes and names no model: say whose vectors it holds (embedder=, --embedder NAME), or bring it over: "
+            f"faceworks gallery migrate {path} --embedder NAME --gallery NEW.h5"
+        )
+    backend = MemoryBackend(url=str(path))
+    gallery = Gallery(backend, (spec or PipelineSpec()).with_options(**options), calibration=calibration, clock=clock)
+    migrate(path, gallery, gallery.pipeline)
+    backend.freeze()
+    return gallery
 
 
 def _audit_log(backend: Any, wanted: bool | str | Path | None, actor: str, wait: float) -> AuditLog | None:
@@ -76,6 +109,8 @@ def _audit_log(backend: Any, wanted: bool | str | Path | None, actor: str, wait:
     if path is None and beside is not None:
         path = beside.with_name(beside.name + ".audit")
         wanted = wanted or path.exists()
+    if info.kind == "hdf5" and not wanted and backend.attributes.get("audited"):
+        raise GalleryCorrupt(f"{info.url} is audited, and its log {path} is not there: put it back, or name the file (audit=FILE, --audit-file FILE)")
     if info.kind == "milvus":
         if wanted and info.writable:
             backend.keep_audit()
@@ -84,11 +119,11 @@ def _audit_log(backend: Any, wanted: bool | str | Path | None, actor: str, wait:
         wanted = wanted or backend.audited
     if wanted and path is None:
         raise ConfigError(f"{info.url} has no place for an audit log: name a file (audit=FILE, --audit-file FILE)")
-    return AuditLog.in_file(path, actor, wait) if wanted and path is not None else None
+    return AuditLog.in_file(path, actor, wait, info.writable) if wanted and path is not None else None
 
 
 def open_backend(url: str | Path, mode: Mode, *, wait: float = 5.0, key: bytes | str | Path | None = None, encrypt: bool = False,
-                 index: bool = True) -> Backend:  # fmt: skip
+                 index: bool = True, audited: bool = False) -> Backend:  # fmt: skip
     """The store behind an address; see `open_gallery`."""
     text = str(url)
     scheme = re.match(r"([a-z][a-z0-9+]+):", text)
@@ -114,14 +149,17 @@ def open_backend(url: str | Path, mode: Mode, *, wait: float = 5.0, key: bytes |
         from .milvus import MilvusBackend
 
         return MilvusBackend(text, mode)
-    return _file(Path(text.removeprefix("file://").removeprefix("file:") if kind == "file" else url), mode, wait, key, encrypt, index)
+    return _file(Path(text.removeprefix("file://").removeprefix("file:") if kind == "file" else url), mode, wait, key, encrypt, index, audited)
 
 
-def _file(path: Path, mode: Mode, wait: float, key: bytes | str | Path | None, encrypt: bool, index: bool) -> Backend:
+def _file(path: Path, mode: Mode, wait: float, key: bytes | str | Path | None, encrypt: bool, index: bool, audited: bool) -> Backend:
     from .hdf5 import Hdf5Backend, is_sealed
 
+    if not path.name:
+        raise ConfigError(f"{str(path)!r} names no gallery; name a file such as people.h5")
     sealed = encrypt if not path.is_file() else is_sealed(path)
-    codec, attributes = None, {}
+    codec: Any = None
+    attributes: dict[str, Any] = {"audited": True} if audited else {}
     if encrypt and not sealed:
         raise ConfigError(f"{path} is not encrypted; export it and import it into a new encrypted gallery")
     if sealed:
@@ -130,7 +168,7 @@ def _file(path: Path, mode: Mode, wait: float, key: bytes | str | Path | None, e
         if key is None:
             raise ConfigError(f"{path} is encrypted: give its key (key=, --key-file or FACEWORKS_GALLERY_KEY)")
         codec = Sealed(read_key(key))
-        attributes = codec.attributes
+        attributes |= codec.attributes
     backend = Hdf5Backend(path, mode, codec=codec, wait=wait, attributes=attributes)
     if index:
         from .index import Index

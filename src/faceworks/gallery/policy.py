@@ -69,7 +69,7 @@ class Gallery:
 
     def __len__(self) -> int:
         """People, without removed ones."""
-        return len(self.people())
+        return sum(not person.removed for person in self.backend.entries().people)
 
     def close(self) -> None:
         """Let go of the store."""
@@ -123,6 +123,10 @@ class Gallery:
     def bind(self, pipeline: Pipeline, dim: int) -> Binding:
         """The binding that vectors of this pipeline have."""
         return binding_.bind(pipeline, dim)
+
+    def bound(self, model: str, dim: int) -> Binding:
+        """See `binding.bound`."""
+        return binding_.bound(self._pipeline, model, dim)
 
     @property
     def calibration(self) -> Calibration | None:

@@ -24,7 +24,6 @@ UNDO_SECONDS = 15 * 60
 
 def remove(gallery: Gallery, reference: str, samples: Sequence[int] | None, since: str) -> int:
     """See `Gallery.remove`."""
-    old = _overdue(gallery, False, None)
     person = gallery.person(reference)
     held = gallery.get(person.id).samples
     chosen = held
@@ -35,10 +34,7 @@ def remove(gallery: Gallery, reference: str, samples: Sequence[int] | None, sinc
     at = gallery.clock()
     marked = chosen.replace(removed=np.full(len(chosen), at, np.int64)) if len(chosen) else None
     people = [] if samples is not None else [dataclasses.replace(person, removed=at)]
-    change = Change(remove_people=[item.id for item in old.people], remove_samples=old.samples, people=people, samples=marked, since=since)
-    gallery.commit(change, "remove", [person])
-    if old.people or len(old.samples):
-        gallery.note("purge", old.people, len(old.samples))
+    gallery.commit(Change(people=people, samples=marked, since=since), "remove", [person])
     return len(chosen)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import ConfigError, GalleryCorrupt
+from ..errors import ConfigError, GalleryCorrupt, GalleryLocked
 from .index import recall
 from .names import when
 
@@ -51,15 +51,17 @@ def check(gallery: Gallery) -> dict[str, Any]:
 def stats(gallery: Gallery) -> dict[str, Any]:
     """See `Gallery.stats`."""
     info = gallery.info
-    entries = gallery.people()
-    counts = [len(entry.samples) for entry in entries]
+    everything = gallery.backend.entries()
+    present = np.array([not person.removed for person in everything.people], bool)
+    alive = everything.samples.living(gallery.clock())
+    counts = np.bincount(everything.samples.person[alive], minlength=len(present))[present].tolist()
+    times = everything.samples.time[alive]
     binding = info.binding
-    times = [int(entry.samples.time.max()) for entry in entries if len(entry.samples)]
     return {
-        "gallery": info.url, "kind": info.kind, "encrypted": info.encrypted, "audited": gallery.audit is not None, "people": len(entries),
+        "gallery": info.url, "kind": info.kind, "encrypted": info.encrypted, "audited": gallery.audit is not None, "people": len(counts),
         "samples": sum(counts), "samples_held": info.samples, "most_samples": max(counts, default=0), "people_without_samples": counts.count(0),
         "model": binding.model if binding else None, "recipe": binding.recipe if binding else None, "dim": binding.dim if binding else None,
-        "last_enrolled": when(max(times, default=0)),
+        "last_enrolled": when(int(times.max(initial=0))),
     }  # fmt: skip
 
 
@@ -90,5 +92,10 @@ def build_index(gallery: Gallery, progress: Callable[[int], None] | None = None)
         done[0] = so_far
         return True
 
-    backend.index.build(base, backend.base.uuid, backend.base.generation, advance)
+    uuid, generation = backend.base.uuid, backend.base.generation
+    backend.index.build(base, uuid, generation, advance)
+    backend.refresh()
+    if backend.base.generation != generation:
+        backend.index.drop()
+        raise GalleryLocked(f"{gallery.info.url} was compacted by another process while it was indexed; build the index again")
     return len(base)

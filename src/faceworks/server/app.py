@@ -23,7 +23,7 @@ from .guard import Guard
 from .openapi import describe
 from .options import ServerOptions
 from .problems import PRIVATE, Problem, answer, problem_of
-from .routes import faces, galleries, jobs, people, service
+from .routes import faces, galleries, jobs, people, service, studies
 from .state import State
 
 __all__ = ["create_app"]
@@ -57,7 +57,7 @@ def create_app(options: ServerOptions) -> Application:
         ConfigError: the data folder cannot be used, or the service would be open to other machines without a key.
     """
     app = Application(State(options))
-    for router in (faces.router, galleries.router, people.router, jobs.router, service.router):
+    for router in (faces.router, galleries.router, people.router, jobs.router, studies.router, service.router):
         app.include_router(router)
     static = Path(__file__).parent / "static"
     app.mount("/static", StaticFiles(directory=static))

@@ -193,3 +193,22 @@ class EvaluationForm(Strict):
         spec = {name: value for name in ("detector", "embedder", "flip") if (value := getattr(self, name)) is not None}
         state.spec(**spec)
         return {"kind": self.kind, "dataset": self.dataset, "spec": spec}
+
+
+class StudyForm(Strict):
+    """A study."""
+
+    name: Annotated[str, Field(max_length=200)] = Field("", description="What it is called in lists.")
+    language: Literal["en", "ko"] = Field("en", description="Of the report, where the archive brings no study.toml.")
+
+    def parameters(self, state: Any) -> dict[str, Any]:
+        """What the job needs."""
+        return {"name": self.name, "language": self.language}
+
+
+class RatingsForm(Strict):
+    """Ratings: a file and nothing else."""
+
+    def parameters(self, state: Any) -> dict[str, Any]:
+        """What the job needs."""
+        return {}

@@ -360,3 +360,10 @@ class EvaluationOut(Strict):
     job: JobOut
     report: dict[str, Any] | None
     files: list[str]
+
+
+class StudyOut(Strict):
+    """A study: the job, and names of its files once it is done."""
+
+    job: JobOut
+    files: list[str]

@@ -23,6 +23,7 @@ from .archive import unpack
 from .options import ServerOptions
 from .problems import problem_of
 from .store import Store
+from .studying import rated, study
 
 __all__ = ["EVALUATIONS", "perform"]
 
@@ -145,5 +146,5 @@ def _evaluation(folder: Path, parameters: Parameters, options: ServerOptions) ->
     EVALUATIONS[parameters["kind"]](folder, parameters, options)
 
 
-KINDS: Mapping[str, Callable[[Path, Parameters, ServerOptions], None]] = {"evaluation": _evaluation}
+KINDS: Mapping[str, Callable[[Path, Parameters, ServerOptions], None]] = {"evaluation": _evaluation, "study": study, "ratings": rated}
 """What a job may be."""

@@ -23,6 +23,8 @@ ROUTES = {
     ("DELETE", "/v1/galleries/{name}/people/{person}"): ENROLL, ("POST", "/v1/galleries/{name}/people/{person}/restore"): ENROLL,
     ("POST", "/v1/galleries/{name}/people/{person}/merge"): ENROLL, ("POST", "/v1/galleries/{name}/people/{person}/samples"): ENROLL,
     ("DELETE", "/v1/galleries/{name}/people/{person}/samples/{sample}"): ENROLL,
+    ("GET", "/v1/studies"): READ, ("GET", "/v1/studies/{id}"): READ, ("GET", "/v1/studies/{id}/{name}"): READ,
+    ("POST", "/v1/studies"): ADMIN, ("POST", "/v1/studies/{id}/ratings"): ENROLL,
     ("GET", "/v1/jobs"): READ, ("GET", "/v1/jobs/{id}"): READ, ("GET", "/v1/jobs/{id}/events"): READ, ("GET", "/v1/evaluations"): READ,
     ("GET", "/v1/evaluations/{id}"): READ, ("GET", "/v1/evaluations/{id}/{name}"): READ,
     ("POST", "/v1/evaluations"): ADMIN, ("POST", "/v1/jobs/{id}/cancel"): ADMIN, ("DELETE", "/v1/jobs/{id}"): ADMIN,

@@ -29,7 +29,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.assets]
 playwright_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed (pip install playwright)")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 SCORES = "score,label\n" + "".join(f"{0.9 - 0.004 * i:.4f},{int(i < 120 and i % 7 > 0)}\n" for i in range(200))
-VIEWS = ("compare", "analyze", "galleries", "evaluations")
+VIEWS = ("compare", "analyze", "galleries", "evaluations", "studies")
 
 
 class Service:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy.spatial.distance import jensenshannon
 
@@ -28,6 +28,7 @@ def test_the_spaces_are_the_published_ones() -> None:
     assert set(EIGHT) - set(SEVEN) == {"contempt"}
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # a busy machine is no fault of the law
 @given(numbers, st.sampled_from(sorted(SPACES)), st.sampled_from(sorted(SPACES)))
 def test_a_map_keeps_every_probability(values: list[float], source: str, target: str) -> None:
     before = distribution(SPACES[source], values)
@@ -73,6 +74,7 @@ def test_expressed_is_one_minus_neutral() -> None:
         expressed(Categorical("happy", {"happy": 0.7, "sad": 0.3}))
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # a busy machine is no fault of the law
 @given(numbers, numbers)
 def test_moved_is_the_jensen_shannon_distance(a: list[float], b: list[float]) -> None:
     left, right = distribution(SEVEN, a), distribution(SEVEN, b)

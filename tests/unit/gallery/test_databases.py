@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from faceworks.errors import ConfigError, GalleryCorrupt, GalleryUnavailable, ModelMismatch, UnknownPerson
-from faceworks.gallery import Gallery, open_gallery
+from faceworks.errors import ConfigError, GalleryCorrupt, GalleryUnavailable, InputError, ModelMismatch, UnknownPerson
+from faceworks.gallery import Binding, Change, Gallery, open_gallery
 from faceworks.types import Embedding, Face, FaceResult
 from gallery_tools import needed
 
@@ -120,3 +120,18 @@ def test_servers_that_do_not_answer() -> None:
     needed("psycopg_pool", "pgvector")
     with pytest.raises(GalleryUnavailable, match="cannot open postgresql://me:\\*\\*\\*@"):
         open_gallery("postgresql://me:secret@127.0.0.1:1/faces?connect_timeout=1")
+
+
+def test_what_a_database_cannot_hold_is_refused_and_the_alternative_named(address: str) -> None:
+    with open_gallery(address) as gallery:
+        with pytest.raises(ConfigError, match=r"chi2.*people\.h5"):
+            gallery.backend.commit(Change(binding=Binding("histograms@1", "", 4, metric="chi2")))
+        assert gallery.binding is None
+        info = gallery.info
+        assert info.metrics == ("cosine",)
+        assert info.largest_dim is not None
+        assert info.index_dim is not None
+        long = np.ones((1, info.largest_dim + 1), np.float32)
+        with pytest.raises(InputError, match=f"up to {info.largest_dim} numbers"):
+            gallery.enroll_vectors(["Ada"], long, MODEL)
+        assert len(gallery) == 0

@@ -2,69 +2,71 @@
 
 from __future__ import annotations
 
-import os
+import contextlib
+import multiprocessing
 import random
-import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-import faceworks
 from faceworks.errors import GalleryLocked
 from faceworks.gallery.files import locked
 from faceworks.gallery.hdf5 import Hdf5Backend
-from gallery_tools import binding, change_of
+from gallery_tools import binding, change_of, write_and_tell
 
-TESTS = Path(__file__).resolve().parents[2]
-ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(faceworks.__file__).parent.parent), str(TESTS)])}
-
-WRITER = """
-import sys
-from gallery_tools import change_of, binding
-from faceworks.gallery.hdf5 import Hdf5Backend
-from faceworks.gallery.backend import Change
-from faceworks.errors import GalleryLocked
-path, start, count, compact = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
-store = Hdf5Backend(path, "a", binding(), wait=30)
-print("ready", flush=True)
-for n in range(start, start + count):
-    store.commit(change_of([n]))
-    print(n, flush=True)
-    if n % 5 == 4:
-        store.commit(Change(remove_people=[f"p{n - 1}"]))
-        print(-(n - 1), flush=True)
-    if compact and n % compact == 0:
-        store.compact()
-"""
+CONTEXT = multiprocessing.get_context("forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn")
+if CONTEXT.get_start_method() == "forkserver":
+    CONTEXT.set_forkserver_preload(["pytest", "faceworks.gallery.hdf5"])  # what takes long to import: a writer then starts in milliseconds
 
 
-def writer(path: Path, start: int, count: int, compact: int) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-c", WRITER, str(path), str(start), str(count), str(compact)], env=ENVIRONMENT, stdout=subprocess.PIPE, text=True
-    )
+class Writer:
+    """A process that enrolls and removes, and says through a pipe what was acknowledged."""
+
+    def __init__(self, path: Path, start: int, count: int, compact: int) -> None:
+        self._said, said = CONTEXT.Pipe(duplex=False)
+        self.process = CONTEXT.Process(target=write_and_tell, args=(said, str(path), start, count, compact))
+        self.process.start()
+        said.close()
+
+    def say(self, seconds: float | None = None) -> list[int]:
+        """What it acknowledges within some seconds, or until it ends; 0 comes first, when it is ready."""
+        out, end = [], None if seconds is None else time.monotonic() + seconds
+        with contextlib.suppress(EOFError):
+            while self._said.poll(None if end is None else max(0.0, end - time.monotonic())):
+                out.append(self._said.recv())
+        return out
+
+    def ended(self) -> bool:
+        return self.process.exitcode is not None
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.join()
+
+    def close(self) -> None:
+        self.process.join()
+        self._said.close()
+        self.process.close()
 
 
-def outcome(lines: list[str]) -> tuple[set[int], set[int]]:
-    numbers = [int(line) for line in lines if line.strip().lstrip("-").isdigit()]
+def outcome(numbers: list[int]) -> tuple[set[int], set[int]]:
+    """Numbers of samples that were added, and that were removed again."""
     return {n for n in numbers if n > 0}, {-n for n in numbers if n < 0}
 
 
 def kill_once(folder: Path, seed: int) -> None:
     path, choose = folder / f"p{seed}.h5", random.Random(seed)
-    process = writer(path, 1, 100_000, choose.choice([0, 3, 7]))
-    assert process.stdout is not None
-    lines = [process.stdout.readline()]
-    end = time.monotonic() + choose.uniform(0.0, 0.15)
-    while time.monotonic() < end:
-        lines.append(process.stdout.readline())
-    process.send_signal(signal.SIGKILL)
-    lines += process.stdout.read().splitlines()
-    process.wait()
-    added, removed = outcome(lines)
+    writer = Writer(path, 1, 100_000, choose.choice([0, 3, 7]))
+    said = []
+    while 0 not in said and not writer.ended():
+        said += writer.say(0.02)
+    said += writer.say(choose.uniform(0.0, 0.15))
+    writer.kill()
+    said += writer.say()
+    writer.close()
+    added, removed = outcome(said)
     store = Hdf5Backend(path, "r+")
     store.check()
     held = set(store.entries().samples.id.tolist())
@@ -72,7 +74,10 @@ def kill_once(folder: Path, seed: int) -> None:
     last = max(added, default=0)
     assert held in (expected, expected | {last + 1}, expected - {last - 1}), (sorted(expected ^ held), last)
     store.commit(change_of([999_999]))
-    assert 999_999 in Hdf5Backend(path, "r").entries().samples.id
+    fresh = Hdf5Backend(path, "r")
+    assert 999_999 in fresh.entries().samples.id
+    for one in (store, fresh):
+        one.close()
 
 
 def test_killed_twice(tmp_path: Path) -> None:
@@ -102,9 +107,12 @@ def test_a_writer_waits_and_then_says_who_is_in_the_way(tmp_path: Path) -> None:
 def side_by_side(tmp_path: Path, count: int, readers: int) -> None:
     path = tmp_path / "p.h5"
     Hdf5Backend(path, "a", binding()).close()
-    writers = [writer(path, 1, count, 11), writer(path, 1_000_001, count, 0)]
+    writers = [Writer(path, 1, count, 11), Writer(path, 1_000_001, count, 0)]
+    said: list[list[int]] = [[], []]
     stores, largest, looks = [Hdf5Backend(path, "r") for _ in range(readers)], [0] * readers, 0
-    while any(process.poll() is None for process in writers):
+    while not all(writer.ended() for writer in writers):
+        for heard, writer in zip(said, writers, strict=True):
+            heard += writer.say(0)
         for place, store in enumerate(stores):
             found = store.entries()
             assert [row.person for row in found.samples] == [f"p{n}" for n in found.samples.id], "a torn read"
@@ -116,14 +124,17 @@ def side_by_side(tmp_path: Path, count: int, readers: int) -> None:
         if looks % 200 == 0:
             stores[0].close()
             stores[0] = Hdf5Backend(path, "r")
-    held = set(Hdf5Backend(path, "r").entries().samples.id.tolist())
-    for process in writers:
-        assert process.stdout is not None
-        assert process.returncode == 0
-        added, removed = outcome(process.stdout.read().splitlines())
+    fresh = Hdf5Backend(path, "r")
+    held = set(fresh.entries().samples.id.tolist())
+    for heard, writer in zip(said, writers, strict=True):
+        added, removed = outcome(heard + writer.say())
+        assert writer.process.exitcode == 0
+        writer.close()
         assert len(added) == count
         assert added - removed <= held, "a lost write"
         assert not removed & held
+    for store in (*stores, fresh):
+        store.close()
     assert looks > readers
 
 

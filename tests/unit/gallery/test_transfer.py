@@ -11,7 +11,17 @@ import numpy as np
 import pytest
 
 from faceworks import settings
-from faceworks.errors import ConfigError, DuplicateEntry, FaceworksError, GalleryCorrupt, GalleryUnavailable, InputError, ManifestError, ModelMismatch
+from faceworks.errors import (
+    ConfigError,
+    DuplicateEntry,
+    FaceworksError,
+    GalleryCorrupt,
+    GalleryUnavailable,
+    InputError,
+    ManifestError,
+    MissingDependency,
+    ModelMismatch,
+)
 from faceworks.gallery import Gallery, open_gallery
 from faceworks.gallery.backend import Change
 from faceworks.gallery.hdf5.seed import read_seed
@@ -100,6 +110,15 @@ def test_the_literal_layout(tmp_path: Path, suffix: str, shape: tuple[int, ...])
     np.testing.assert_array_equal(found[2], vector[None])
     with pytest.raises(GalleryUnavailable, match="--embedder"):
         open_gallery(path, "r")
+    with open_gallery(path, "r", embedder="sface-2021dec-int8bq") as opened:
+        assert opened.look_up(vector.reshape(1, -1), 1)[0][0][1] == pytest.approx(1.0)
+        assert (opened.people()[0].person.name, opened.info.url) == ("JiSoo-Kim", str(path))
+        with pytest.raises(GalleryUnavailable, match="opened for reading alone"):
+            opened.rename("JiSoo-Kim", "Kim")
+        with pytest.raises(GalleryUnavailable, match="migrate"):
+            opened.backend.commit(Change())
+    with pytest.raises(ModelMismatch, match="128 numbers"):
+        open_gallery(path, "r", embedder="lbph", detector="whole")
     gallery = open_gallery(tmp_path / "new.h5")
     assert migrate(path, gallery, Pipeline(PipelineSpec())) == 1
     entry = gallery.get("JiSoo-Kim")
@@ -167,6 +186,25 @@ def test_a_truncated_or_damaged_file_is_an_error_of_ours(tmp_path: Path) -> None
     assert all(str(path) in text for text in complaints)
 
 
+def test_a_damaged_file_of_the_course_notes_is_an_error_of_ours(tmp_path: Path) -> None:
+    path = literal(tmp_path / "seed.h5", np.random.default_rng(1).normal(size=128).astype(np.float32))
+    data = path.read_bytes()
+    random, complaints = np.random.default_rng(0), 0
+    for trial in range(80):
+        broken = bytearray(data)
+        if trial % 2:
+            del broken[int(random.integers(1, len(data))) :]
+        else:
+            for place in random.integers(0, len(data), 60):
+                broken[place] = random.integers(0, 256)
+        path.write_bytes(bytes(broken))
+        try:
+            read_seed(path)
+        except FaceworksError:
+            complaints += 1
+    assert complaints > 20
+
+
 # --- encryption ---
 
 NAME, SOURCE = "Zebulon Quartermaine", "secret-holiday-picture.jpg"
@@ -223,6 +261,29 @@ def test_forgetting_leaves_no_key_and_the_chain_holds(sealed: tuple[Path, Any], 
         assert token in gallery.audit.chain.path.read_text(), "the token stays in the log and leads to nobody"
     with open_gallery(path, "r", key=key) as gallery:
         assert [entry.person.name for entry in gallery.people()] == ["Bob"]
+
+
+def test_who_is_forgotten_is_on_no_byte_of_the_disk(tmp_path: Path) -> None:
+    """Of a gallery that is not encrypted, with an index and an audit log beside it."""
+    vectors = np.random.default_rng(0).normal(size=(40, 32)).astype(np.float32)
+    with open_gallery(tmp_path / "p.h5", audit=True) as gallery:
+        gallery.enroll_vectors([NAME] * 2 + ["Bob"] * 38, vectors, MODEL, source=[SOURCE] * 2 + ["bob.jpg"] * 38)
+        with contextlib.suppress(MissingDependency):
+            gallery.build_index()
+        gallery.enroll_vectors([NAME], vectors[:1] + 1, MODEL, source=[SOURCE])
+        unit = gallery.get(NAME).samples.vectors
+        plain = [NAME.encode(), SOURCE.encode(), gallery.person(NAME).id.encode(), *(row.tobytes()[:16] for row in unit)]
+        assert all(text in bytes_on_disk(tmp_path) for text in plain)
+        gallery.forget(NAME)
+        data = bytes_on_disk(tmp_path)
+        assert not [text for text in plain if text in data]
+        assert not list(tmp_path.glob("*.index*"))
+        assert b"bob.jpg" in data
+        gallery.enroll_vectors([NAME], vectors[:1], MODEL)
+        gallery.remove(NAME)
+        gallery.purge(removed_before=1 << 62)
+        gallery.backend.compact()
+        assert NAME.encode() not in bytes_on_disk(tmp_path)
 
 
 def test_sealed_bytes_cannot_be_changed_or_moved(sealed: tuple[Path, Any]) -> None:

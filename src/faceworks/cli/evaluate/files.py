@@ -123,19 +123,33 @@ def pad(path: Path, threshold: float | None, apcer: float, out: Path | None, as_
 @click.option("--truth", default="truth", show_default=True, metavar="COLUMN", help="What is right.")
 @click.option("--predicted", default="predicted", show_default=True, metavar="COLUMN", help="What was said.")
 @click.option("--kind", type=click.Choice(["auto", "labels", "numbers"]), default="auto", show_default=True, help="What the columns hold.")
+@click.option("--group-by", "groups", multiple=True, metavar="COLUMN", help="The figures for each value of this column, and the worst; repeatable.")
 @OUT
 @common
-def attributes(path: Path, truth: str, predicted: str, kind: Any, out: Path | None, as_json: bool, quiet: bool) -> int:
-    """Labels: accuracy, macro-F1, Cohen's kappa, Wagner's unbiased hit rate, confusion. Numbers: MAE, RMSE, Pearson, CCC, SAGR."""
+def attributes(path: Path, truth: str, predicted: str, kind: Any, groups: tuple[str, ...], out: Path | None, as_json: bool, quiet: bool) -> int:
+    """Labels: accuracy, macro-F1, Cohen's kappa, Wagner's unbiased hit rate, confusion. Numbers: MAE, RMSE, Pearson, CCC, SAGR.
+
+    With 95 % intervals of accuracy, macro-F1, MAE and CCC, over all rows and, with --group-by, over each group of at least five rows.
+    """
     from ...evaluate import evaluate_attributes
 
-    document = evaluate_attributes(path, truth, predicted, kind)
+    document = evaluate_attributes(path, truth, predicted, kind, groups)
     names = ("accuracy", "macro_f1", "kappa") if document["kind"] == "labels" else ("mae", "rmse", "pearson", "ccc", "sagr")
-    rows = [(name, "–" if document[name] is None else f"{document[name]:.4f}") for name in names]
+    rows = [(name, _figure(document[name], document["intervals"].get(name))) for name in names]
+    for column, found in document["groups"].items():
+        for group, item in found["table"].items():
+            texts = [f"{name} {_figure(value, item['intervals'][name])}" for name, value in item.get("figures", {}).items()]
+            worst = " (worst)" if group == found["worst"] else ""
+            rows.append((f"{column} {group or '(empty)'}{worst}", f"{', '.join(texts) or 'too few for figures'}; {item['rows']} rows"))
     rows += [(f"unbiased hit rate {label}", "–" if rate is None else f"{rate:.4f}") for label, rate in document.get("unbiased_hit_rate", {}).items()]
     rows.append(("rows", f"{document['counts']['rows']}, {document['counts']['left_out']} left out (an empty cell)"))
     present(document, out, as_json, f"{predicted} against {truth}", rows, rows[0][1] if quiet else None)
     return 0
+
+
+def _figure(value: float | None, ends: Any) -> str:
+    text = "–" if value is None else f"{value:.4f}"
+    return text if ends is None else f"{text} [{ends[0]:.4f}, {ends[1]:.4f}]"
 
 
 @evaluate.command(short_help="Found boxes against annotations: AP, WIDER FACE's rules, FDDB's curves.")

@@ -28,7 +28,7 @@ from ..backend import NUMBERS, TEXTS, Binding, Entries, Person, Samples
 from ..files import Files
 from ..table import EAGER, Directory, Table
 
-__all__ = ["FORMAT", "Base", "is_gallery", "open_base", "write_base"]
+__all__ = ["FORMAT", "UNREADABLE", "Base", "is_gallery", "open_base", "write_base"]
 
 FORMAT, VERSION = "faceworks gallery", 1
 Read = TypeVar("Read")
@@ -69,7 +69,7 @@ def is_gallery(path: Path) -> bool:
             return str(file.attrs.get("format", "")) == FORMAT
     except FileNotFoundError:
         raise
-    except OSError as error:
+    except UNREADABLE as error:
         raise GalleryCorrupt(f"{path} is no HDF5 file, or is damaged: {error}") from error
 
 
@@ -232,5 +232,5 @@ def is_sealed(path: Path) -> bool:
     try:
         with h5py.File(path, "r", locking=False) as file:
             return "sealed" in file
-    except (OSError, RuntimeError):
+    except UNREADABLE:
         return False

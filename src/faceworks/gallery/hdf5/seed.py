@@ -16,10 +16,11 @@ from typing import Any
 import h5py
 import numpy as np
 
-from ...errors import GalleryCorrupt, InputError
+from ...errors import FaceworksError, GalleryCorrupt, InputError
 from ...types import FloatArray
 from ..backend import Entries
 from ..files import Files
+from .base_file import UNREADABLE
 
 __all__ = ["SeedPerson", "read_seed", "write_seed"]
 
@@ -39,7 +40,9 @@ def read_seed(path: str | Path) -> list[SeedPerson]:
             people = _people(file)
     except FileNotFoundError:
         raise InputError(f"there is no file {path}") from None
-    except OSError as error:
+    except FaceworksError:
+        raise
+    except UNREADABLE as error:
         raise GalleryCorrupt(f"{path} is no HDF5 file, or is damaged: {error}") from error
     if not people:
         raise InputError(

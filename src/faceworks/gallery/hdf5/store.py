@@ -23,6 +23,7 @@ from ...errors import ConfigError, DuplicateEntry, GalleryCorrupt, GalleryLocked
 from ...types import FloatArray
 from ..backend import LOCAL_METRICS, Binding, Change, Entries, Hits, Ids, Info, require_revision
 from ..files import Files, explained, locked
+from ..index import INDEX_FILES
 from ..table import Table
 from . import log as logs
 from .base_file import Base, open_base, write_base
@@ -262,6 +263,8 @@ class Hdf5Backend:
         generation = self._base.generation + 1
         self._write({**self._base.attributes, **(attributes or {}), "generation": generation}, self._table, self._table.binding)
         logs.create(self._files, self.log_path, self._base.uuid, generation)
+        for suffix in INDEX_FILES:  # of another base now; and vectors of people who are forgotten must not stay in it
+            self._files.remove(self.path.with_name(self.path.name + suffix))
         self._load()
 
     def rotate(self, key: bytes) -> None:

@@ -27,7 +27,7 @@ from ..state import State
 from ..uploads import FilePart, read_form
 from .asking import Admin, Reader, StateOf, as_json
 
-__all__ = ["described", "results", "router", "upload_job"]
+__all__ = ["JobId", "described", "found", "list_jobs", "results", "router", "upload_job"]
 
 router = APIRouter(prefix="/v1", responses=problems(404, 409))
 JobId = Annotated[str, Path(pattern=r"^[0-9a-f]{12,32}$")]
@@ -39,7 +39,7 @@ LIST = "text/event-stream"
 def described(job: Job) -> dict[str, Any]:
     """A job as it is answered."""
     times = {name: when(int(value * 1e6)) if (value := getattr(job, name)) else None for name in ("created", "started", "finished")}
-    shown = {name: value for name, value in job.parameters.items() if name in ("kind", "dataset", "file", "name")}
+    shown = {name: value for name, value in job.parameters.items() if name in ("kind", "dataset", "file", "name", "study")}
     return {"id": job.id, "kind": job.kind, "state": job.state, "parameters": shown, "done": job.done, "total": job.total, "note": job.note,
             "problem": job.problem, **times}  # fmt: skip
 
@@ -56,8 +56,9 @@ async def found(state: State, id: str, kind: str | None = None) -> Job:
     return job
 
 
-async def upload_job(request: Request, state: State, key: Key, kind: str, model: Any) -> Response:
-    """Take an upload into a new job's folder, and put the job into the line. `model` says what the form may hold and what of it the job needs."""
+async def upload_job(request: Request, state: State, key: Key, kind: str, model: Any, **more: str) -> Response:
+    """Take an upload into a new job's folder, and put the job into the line. `model` says what the form may hold and what of it the job needs; `more`
+    are further parameters of the job."""
     id = jobs.new_id()
     folder = state.folder(id)
     folder.mkdir(mode=0o700)
@@ -65,7 +66,8 @@ async def upload_job(request: Request, state: State, key: Key, kind: str, model:
     try:
         form = await read_form(request, {"file": FilePart(bytes=state.options.max_upload, path=folder / "upload")})
         asked = parse(model, form.fields)
-        parameters = {**asked.parameters(state), "file": form.names["file"][0][:200]}
+        file_name = form.names["file"][0][:200]
+        parameters = {**asked.parameters(state), **more, "file": file_name, "suffix": ".json" if file_name.lower().endswith(".json") else ".csv"}
 
         async def work() -> Response:
             nonlocal kept
@@ -86,8 +88,8 @@ def results(state: State, id: str, name: str, allowed: dict[str, str]) -> Respon
     Raises:
         Problem: 404.
     """
-    path = state.folder(id) / "out" / name
-    if name not in allowed or not path.is_file():
+    path = state.folder(id) / "out" / name if name in allowed else None
+    if path is None or not path.is_file():
         raise Problem(404, "there is no such file", "unknown-file")
     headers = {"Content-Security-Policy": REPORT_POLICY} if allowed[name] == "text/html" else {}
     return FileResponse(path, media_type=allowed[name], headers=headers)
@@ -96,10 +98,11 @@ def results(state: State, id: str, name: str, allowed: dict[str, str]) -> Respon
 @router.get("/jobs", response_model=JobsOut, tags=["jobs"], summary="All jobs, newest first.")
 async def listing(state: StateOf, key: Reader, limit: Limit = 50, cursor: Cursor = None) -> Response:
     """What waits, runs and has ended."""
-    return as_json(await _listing(state, None, limit, cursor))
+    return as_json(await list_jobs(state, None, limit, cursor))
 
 
-async def _listing(state: State, kind: str | None, limit: int, cursor: str | None) -> dict[str, Any]:
+async def list_jobs(state: State, kind: str | None, limit: int, cursor: str | None) -> dict[str, Any]:
+    """A page of the jobs of a kind, or of all."""
     every = await state.store.call(jobs.listing, state.store, kind)
     items, following = page(every, lambda job: [-job.created, job.id], cursor, limit)
     return {"items": [described(job) for job in items], "next": following}
@@ -168,7 +171,7 @@ async def evaluate(request: Request, state: StateOf, key: Admin) -> Response:
 @router.get("/evaluations", response_model=JobsOut, tags=["evaluations"], summary="All evaluations, newest first.")
 async def evaluations(state: StateOf, key: Reader, limit: Limit = 50, cursor: Cursor = None) -> Response:
     """As jobs."""
-    return as_json(await _listing(state, "evaluation", limit, cursor))
+    return as_json(await list_jobs(state, "evaluation", limit, cursor))
 
 
 @router.get("/evaluations/{id}", response_model=EvaluationOut, tags=["evaluations"], summary="One evaluation with its report.")

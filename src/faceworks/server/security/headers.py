@@ -10,7 +10,7 @@ from ..body import header
 from ..options import ServerOptions, is_loopback
 from ..problems import Problem
 
-__all__ = ["PAGE_POLICY", "REPORT_POLICY", "SECURE", "check_host", "check_origin", "cors"]
+__all__ = ["PAGE_POLICY", "RATING_POLICY", "REPORT_POLICY", "SECURE", "check_host", "check_origin", "cors"]
 
 PAGE_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; media-src 'self' blob:; connect-src 'self'; "
@@ -19,6 +19,12 @@ PAGE_POLICY = (
 """Content-Security-Policy of everything but reports: nothing inline, nothing from elsewhere, never in a frame."""
 REPORT_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; sandbox"
 """Of reports, which are single files with their own styles and figures: no scripts at all, and an origin of their own (sandbox)."""
+RATING_POLICY = (
+    "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'; sandbox allow-scripts allow-downloads"
+)
+"""Of the page on which people rate: one file with its own script. `sandbox` gives it an origin of its own, so that it can neither call the service with
+the rater's session nor reach anybody else."""
 SECURE = (
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),

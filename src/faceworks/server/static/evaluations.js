@@ -32,8 +32,9 @@ export function evaluationsView(main) {
   return () => sources.forEach((source) => source.close());
 }
 
-function jobCard(first, sources) {
-  const title = `${first.parameters.dataset || first.parameters.file} · ${t(KINDS[first.parameters.kind] ?? first.kind)}`;
+// A job with its progress; `finished(job)` gives what is shown when it is done (default: the evaluation's figures and files).
+export function jobCard(first, sources, { title: given, finished = figures } = {}) {
+  const title = given ?? `${first.parameters.dataset || first.parameters.file} · ${t(KINDS[first.parameters.kind] ?? first.kind)}`;
   const state = h("p", { "aria-live": "polite" });
   const bar = h("progress", { max: 1, "aria-label": title });
   const stop = h("button", { type: "button", className: "quiet", onclick: () => working(stop, () => ask("POST", `/v1/jobs/${first.id}/cancel`)) }, t("stop_job"));
@@ -47,8 +48,7 @@ function jobCard(first, sources) {
     bar.hidden = stop.hidden = ended;
     if (job.total) bar.value = job.done / job.total; else bar.removeAttribute("value");
     if (job.state === "done") {
-      const found = await ask("GET", `/v1/evaluations/${job.id}`);
-      result.replaceChildren(summary(found.report), h("div", { className: "row" }, found.files.map((name) => h("a", { href: `/v1/evaluations/${job.id}/${name}`, target: "_blank", rel: "noopener" }, name))));
+      result.replaceChildren(await finished(job));
       say(`${title}: ${t("done")}`);
     }
   }
@@ -64,6 +64,11 @@ function jobCard(first, sources) {
     });
   }
   return node;
+}
+
+async function figures(job) {
+  const found = await ask("GET", `/v1/evaluations/${job.id}`);
+  return h("div", {}, summary(found.report), h("div", { className: "row" }, found.files.map((name) => h("a", { href: `/v1/evaluations/${job.id}/${name}`, target: "_blank", rel: "noopener" }, name))));
 }
 
 function summary(report) {

@@ -4,9 +4,10 @@ import { compareView } from "./compare.js";
 import { evaluationsView } from "./evaluations.js";
 import { galleriesView } from "./galleries.js";
 import { ask, h, session, toast, working } from "./page.js";
+import { studiesView } from "./studies.js";
 import { getLanguage, setLanguage, t } from "./text.js";
 
-const VIEWS = { compare: compareView, analyze: analyzeView, galleries: galleriesView, evaluations: evaluationsView };
+const VIEWS = { compare: compareView, analyze: analyzeView, galleries: galleriesView, evaluations: evaluationsView, studies: studiesView };
 const main = document.getElementById("main");
 const language = document.getElementById("language");
 const theme = document.getElementById("theme");

@@ -31,7 +31,7 @@ export const TEXT = {
     folder: "Identification (zip: one folder per person)", pairs: "Verification (zip: pictures and pairs.csv)", queued: "waiting", running: "running", done: "done", failed: "failed",
     canceled: "canceled", report: "Report", no_evals: "Nothing was measured yet.", progress: "{d} of {n} pictures", stop_job: "Stop",
     study_title: "Run a study", study_hint: "Upload a zip with the manifest and its pictures; watch, read the report, rate faces.", no_studies: "No study was run yet.",
-    rate: "Rate faces", ratings: "Ratings",
+    rate: "Rate faces", ratings: "Ratings", add_ratings: "Add ratings", study_name: "Name of the study", files: "Files",
     busy: "Working …", failed_request: "{detail}", offline: "The service cannot be reached.", needs_role: "This needs the role {role}.", loading: "Loading …", version: "faceworks {v}",
   },
   ko: {
@@ -65,7 +65,7 @@ export const TEXT = {
     folder: "식별 (zip: 사람마다 폴더 하나)", pairs: "검증 (zip: 사진과 pairs.csv)", queued: "대기 중", running: "실행 중", done: "완료", failed: "실패",
     canceled: "취소됨", report: "보고서", no_evals: "아직 측정한 것이 없습니다.", progress: "사진 {n}장 중 {d}장", stop_job: "중지",
     study_title: "연구 실행", study_hint: "매니페스트와 사진이 든 zip을 올리고, 진행을 보고, 보고서를 읽고, 얼굴을 평정하세요.", no_studies: "아직 실행한 연구가 없습니다.",
-    rate: "얼굴 평정", ratings: "평정값",
+    rate: "얼굴 평정", ratings: "평정값", add_ratings: "평정값 추가", study_name: "연구 이름", files: "파일",
     busy: "처리 중 …", failed_request: "{detail}", offline: "서비스에 연결할 수 없습니다.", needs_role: "{role} 권한이 필요합니다.", loading: "불러오는 중 …", version: "faceworks {v}",
   },
 };
