@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
@@ -87,9 +88,11 @@ def test_a_slow_head_is_cut_off_and_the_signal_lets_work_finish(tmp_path: Path) 
             item.close()
         assert time.monotonic() - start < 8
         with socket.create_connection(address) as item:
-            item.sendall(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Long: " + b"a" * 100_000 + b"\r\n\r\n")
             item.settimeout(10)
-            assert b" 400 " in item.recv(200) or True
+            with contextlib.suppress(ConnectionError):  # closed while we are still sending: as good as an answer
+                item.sendall(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Long: " + b"a" * 2_000_000 + b"\r\n\r\n")
+                assert item.recv(200).split(b" ")[1:2] in ([], [b"400"], [b"431"]), "a head without end is not taken in"
+        assert httpx.get(f"{url}/v1/health").status_code == 200
         with socket.create_connection(address) as item:  # two lengths: what smuggles a second request past a proxy
             item.sendall(
                 b"POST /v1/verify HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\nContent-Length: 6\r\n\r\n0\r\n\r\n"
