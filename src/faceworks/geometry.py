@@ -24,7 +24,7 @@ __all__ = [
 ]
 
 Matrix = NDArray[np.float64]
-_BLOCK = 256
+_BLOCK = 64
 """Boxes that suppression compares at once."""
 
 
@@ -109,11 +109,11 @@ def clip_boxes(boxes: ArrayLike, size: tuple[int, int]) -> NDArray[np.float32]:
 def iou(a: ArrayLike, b: ArrayLike) -> NDArray[np.float32]:
     """Intersection over union (M, N) of boxes a (M, 4) and b (N, 4); 0 where a union is empty."""
     x, y = np.asarray(a, dtype=np.float32).reshape(-1, 4), np.asarray(b, dtype=np.float32).reshape(-1, 4)
-    top_left = np.maximum(x[:, None, :2], y[None, :, :2])
-    bottom_right = np.minimum(x[:, None, 2:], y[None, :, 2:])
-    overlap = np.prod(np.clip(bottom_right - top_left, 0, None), axis=2)
-    areas_x = np.prod(np.clip(x[:, 2:] - x[:, :2], 0, None), axis=1)
-    areas_y = np.prod(np.clip(y[:, 2:] - y[:, :2], 0, None), axis=1)
+    # axis by axis: a product over a last axis of two costs more than all else here
+    width = np.minimum(x[:, 2, None], y[:, 2]) - np.maximum(x[:, 0, None], y[:, 0])
+    height = np.minimum(x[:, 3, None], y[:, 3]) - np.maximum(x[:, 1, None], y[:, 1])
+    overlap = np.maximum(width, 0, out=width) * np.maximum(height, 0, out=height)
+    areas_x, areas_y = (np.maximum(box[:, 2] - box[:, 0], 0) * np.maximum(box[:, 3] - box[:, 1], 0) for box in (x, y))
     union = areas_x[:, None] + areas_y[None] - overlap
     shares: NDArray[np.float32] = np.divide(overlap, union, out=np.zeros_like(overlap), where=union > 0)
     return shares

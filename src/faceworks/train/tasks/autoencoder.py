@@ -44,7 +44,7 @@ class AutoencoderTask:
 
     def __init__(self, config: TrainConfig, folder: Path, group: Group, device: Any, report: Callable[[str], None]) -> None:
         self.config, self._device = config, device
-        self._train, self._held = load_crops(config, folder, report)
+        self._train, self._held = load_crops(config, folder, report, group.rank)
         self.skipped = tuple(dict.fromkeys((*self._train.skipped, *self._held.skipped)))
         self.network = networks.build(config.network.name, **_tuples(config.network.arguments)).to(device)
         found = self.network(tensor(self._held.pixels[:2], config.input, device))

@@ -120,7 +120,7 @@ class ClassesTask:
 
     def __init__(self, config: TrainConfig, folder: Path, group: Group, device: Any, report: Callable[[str], None]) -> None:
         self.config, self._device = config, device
-        self._train, self._held = load_crops(config, folder, report)
+        self._train, self._held = load_crops(config, folder, report, group.rank)
         self.skipped = tuple(dict.fromkeys((*self._train.skipped, *self._held.skipped)))
         self.targets = _targets(config, self._train)
         self.network = networks.build(config.network.name, classes=self.targets[-1].stop, **_tuples(config.network.arguments)).to(device)

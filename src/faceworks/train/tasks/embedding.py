@@ -78,7 +78,7 @@ class EmbeddingTask:
 
     def __init__(self, config: TrainConfig, folder: Path, group: Group, device: Any, report: Callable[[str], None]) -> None:
         self.config, self._device, self._group = config, device, group
-        self._train, self._held = load_crops(config, folder, report)
+        self._train, self._held = load_crops(config, folder, report, group.rank)
         self.skipped = (*self._train.skipped, *(item for item in self._held.skipped if item not in self._train.skipped))
         target = config.data.targets[0]
         everyone = np.asarray(self._train.pictures.labels[target], np.int64)
@@ -93,7 +93,9 @@ class EmbeddingTask:
         loss = build_loss(config.loss.name, int(self._people.max()) + 1, self.dim, **arguments)
         self.step = _Step(self.network, loss.to(device), self._offline).to(device)
         self._mined: tuple[int, Triplets] | None = None
-        self._protocol = PairsProtocol(config.pairs, config.input, config.data.detector, folder / "crops-pairs") if config.pairs else None
+        self._protocol = (
+            PairsProtocol(config.pairs, config.input, config.data.detector, folder / f"crops-pairs-{group.rank}") if config.pairs else None
+        )
         self.score = "pairs_accuracy" if self._protocol else "auc"
 
     def sampler(self, epoch: int) -> Sampler:

@@ -24,9 +24,10 @@ _EVALUATION_BATCH = 128
 _REPORTED = 5000
 
 
-def load_crops(config: TrainConfig, folder: Path, report: Callable[[str], None]) -> tuple[Crops, Crops]:
+def load_crops(config: TrainConfig, folder: Path, report: Callable[[str], None], rank: int = 0) -> tuple[Crops, Crops]:
     """Training and held-out crops. The split is drawn before anything is left out, so that a part of the data (`most_people`) is judged on the same
-    held-out pictures as the whole."""
+    held-out pictures as the whole. Each process (`rank`) keeps crops that are too many for the memory in a file of its own: none reads what another is
+    still writing."""
     pictures = read(config.data)
     held = split(pictures, config.data, config.seed)
     sides = []
@@ -37,7 +38,7 @@ def load_crops(config: TrainConfig, folder: Path, report: Callable[[str], None])
                 report(f"{name}: {done} of {total} pictures cut")
 
         spoiled = {"jpeg_quality": config.data.jpeg_quality, "shrink": config.data.shrink}
-        sides.append(cut(part, config.input, config.data.detector, folder=folder / f"crops-{name}", report=moved, **spoiled))
+        sides.append(cut(part, config.input, config.data.detector, folder=folder / f"crops-{name}-{rank}", report=moved, **spoiled))
     skipped = [item for side in sides for item in side.skipped]
     report(f"{len(sides[0])} pictures to train on, {len(sides[1])} held out, {len(set(skipped))} skipped")
     return sides[0], sides[1]
