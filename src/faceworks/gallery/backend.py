@@ -258,6 +258,8 @@ class Change:
     since: str | None = None
 
 
+FOREVER = (1 << 63) - 1
+"""A moment that never comes, in microseconds since 1970 UTC."""
 LOCAL_METRICS = ("cosine", "chi2")
 """What memory and HDF5 compare by. Databases know the cosine alone."""
 
@@ -343,6 +345,9 @@ class Backend(Protocol):
 
     def entries(self, people: Sequence[str] | None = None, *, name: str | None = None, samples: Sequence[int] | Ids | None = None) -> Entries:
         """All people with all samples, or those with these ids, with this name, or that own these samples (and only these samples)."""
+
+    def findable(self, now: int) -> tuple[int, int]:
+        """How many people have a sample that a search finds at `now`, and until when that holds if nobody writes."""
 
     def compact(self) -> None:
         """Give back the space of what was removed, and make it unreadable there."""

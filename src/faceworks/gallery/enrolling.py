@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from .. import image
-from ..errors import ConfigError, FaceworksError, InputError, ManifestError, NoFaceFound
+from ..errors import ConfigError, FaceworksError, InputError, ManifestError, ModelMismatch, NoFaceFound
 from ..types import Embedding, Face, ImageArray
 from .backend import Person, Samples, samples_of
 from .names import clean_id, clean_name, moment, new_ids, new_person, now
@@ -211,6 +211,9 @@ def _placed(
     outcomes: dict[int, Enrolled] = {
         place: Enrolled(batch[place], error=entry) for place, entry in enumerate(found) if isinstance(entry, FaceworksError)
     }
+    binding = gallery.binding
+    if binding is not None and any(embedding.model != binding.model for embedding in embeddings):
+        raise ModelMismatch(f"the gallery was embedded anew meanwhile, with {binding.model}; nothing was enrolled: open it again and enroll again")
     vectors = np.stack([embedding.vector for embedding in embeddings]) if good else np.zeros((0, 1), np.float32)
     near = gallery.look_up(vectors) if len(good) else []
     limits = _limits(gallery)

@@ -17,7 +17,7 @@ from .backend import Backend, Binding, Hits, Person, Samples
 if TYPE_CHECKING:
     from .policy import Gallery
 
-__all__ = ["Calibration", "Template", "Templates", "Threshold", "decide", "nearest_people", "prepared", "templates", "threshold_at_fpir"]
+__all__ = ["Calibration", "Crowd", "Template", "Templates", "Threshold", "decide", "nearest_people", "prepared", "templates", "threshold_at_fpir"]
 
 Template = Literal["best", "mean", "weighted"]
 """How the samples of a person are compared: the closest one, their mean, or their mean weighted by quality."""
@@ -75,6 +75,27 @@ def threshold_at_fpir(calibration: Calibration | None, fpir: float, people: int)
         )
     fmr = -np.expm1(np.log1p(-fpir) / max(1, people))
     return Threshold(calibration.threshold_at(float(fmr)), f"FPIR {fpir:g} among {people} people, FMR {fmr:.3g} each")
+
+
+@dataclass(frozen=True, slots=True)
+class Crowd:
+    """How many people a search is among: those with a sample that it finds. Kept until the gallery changes.
+
+    Attributes:
+        people: how many. revision, until: of which state of the store, and until when (the next expiry).
+    """
+
+    people: int = 0
+    revision: str = ""
+    until: int = 0
+
+    def renewed(self, backend: Backend, now: int) -> Crowd:
+        """This, or a new one where something has changed."""
+        revision = backend.info.revision
+        if self.revision == revision and now < self.until:
+            return self
+        people, until = backend.findable(now)
+        return Crowd(people, revision, until)
 
 
 def prepared(binding: Binding | None, vectors: FloatArray) -> FloatArray:

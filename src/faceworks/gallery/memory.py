@@ -65,6 +65,11 @@ class MemoryBackend:
         with self._lock:
             return self._table.entries(people, name, samples)
 
+    def findable(self, now: int) -> tuple[int, int]:
+        """See `Backend.findable`."""
+        with self._lock:
+            return self._table.findable(now)
+
     def compact(self) -> None:
         """Rebuild without the dead rows."""
         with self._lock:

@@ -21,7 +21,7 @@ from ..errors import DuplicateEntry, GalleryUnavailable, InputError
 from ..optional import require
 from ..types import FloatArray
 from . import scan
-from .backend import NUMBERS, TEXTS, Binding, Change, Entries, Hits, Ids, Info, Person, Samples, require_cosine, require_revision
+from .backend import FOREVER, NUMBERS, TEXTS, Binding, Change, Entries, Hits, Ids, Info, Person, Samples, require_cosine, require_revision
 from .hdf5.codec import person_of
 
 __all__ = ["MilvusBackend"]
@@ -273,6 +273,15 @@ class MilvusBackend:
         found.sort(key=lambda person: person.id)
         rows.sort(key=lambda row: int(row["id"]))
         return Entries(found, _columns([person.id for person in found], rows))
+
+    def findable(self, now: int) -> tuple[int, int]:
+        """See `Backend.findable`."""
+        with self._lock:
+            if not self._client.has_collection(self.name):
+                return 0, FOREVER
+            living = f"removed == 0 and (expires == 0 or expires > {int(now)})"
+            rows = [(row["person"], row["expires"]) for row in self._all(self.name, living, ["person", "expires"])]
+        return len({person for person, _ in rows}), min((expires for _, expires in rows if expires), default=FOREVER)
 
     def compact(self) -> None:
         """Ask Milvus to merge its segments, which drops deleted rows; it does so in its own time."""

@@ -21,7 +21,7 @@ from . import adding, enrolling, names, removal, upkeep
 from . import binding as binding_
 from .backend import Backend, Binding, Change, Entries, Info, Person, Samples
 from .enrolling import Enrolled, NewFace
-from .identifying import Calibration, Template, Templates, Threshold, decide, nearest_people, prepared, threshold_at_fpir
+from .identifying import Calibration, Crowd, Template, Templates, Threshold, decide, nearest_people, prepared, threshold_at_fpir
 
 if TYPE_CHECKING:
     from .audit import AuditLog
@@ -55,9 +55,8 @@ class Gallery:
         clock: Callable[[], int] = names.now,
     ) -> None:  # fmt: skip
         self.backend, self.audit, self.clock = backend, audit, clock
-        self._calibration = calibration
         self._given, self._pipeline = spec, None if spec is None else Pipeline(spec)
-        self._templates = Templates()
+        self._calibration, self._templates, self._crowd = calibration, Templates(), Crowd()
         if self._pipeline is not None and self.binding is not None:
             self.require(self._pipeline)
 
@@ -142,7 +141,8 @@ class Gallery:
     def threshold(self, given: float | None = None, fpir: float | None = None) -> Threshold:
         """Smallest similarity that names somebody: at a requested false positive identification rate, or of a given distance, or the model card's."""
         if fpir is not None:
-            return threshold_at_fpir(self.calibration, fpir, self.info.people)
+            self._crowd = crowd = self._crowd.renewed(self.backend, self.clock())
+            return threshold_at_fpir(self.calibration, fpir, crowd.people)
         decision = self.pipeline.decision() if given is None else None
         metric = self.pipeline.spec.metric if self._pipeline or (self.binding and self.binding.spec) else "cosine"
         if decision is not None:

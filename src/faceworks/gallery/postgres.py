@@ -19,7 +19,7 @@ from ..errors import DuplicateEntry, GalleryLocked, GalleryUnavailable, InputErr
 from ..optional import require
 from ..types import FloatArray
 from . import scan
-from .backend import NUMBERS, TEXTS, Binding, Change, Entries, Hits, Ids, Info, Person, Samples, require_cosine, require_revision
+from .backend import FOREVER, NUMBERS, TEXTS, Binding, Change, Entries, Hits, Ids, Info, Person, Samples, require_cosine, require_revision
 
 __all__ = ["PostgresBackend"]
 
@@ -269,6 +269,15 @@ class PostgresBackend:
                 f"SELECT {', '.join(COLUMNS)} FROM faceworks_samples WHERE gallery = %s {only} ORDER BY id", [self._id, *given]
             ).fetchall()
         return Entries(found, _columns(ids, held))
+
+    def findable(self, now: int) -> tuple[int, int]:
+        """See `Backend.findable`."""
+        with self._connection() as connection:
+            people, until = connection.execute(
+                "SELECT count(DISTINCT person), min(expires) FILTER (WHERE expires > 0) FROM faceworks_samples "
+                "WHERE gallery = %s AND removed = 0 AND (expires = 0 OR expires > %s)", (self._id, now),
+            ).fetchone()  # fmt: skip
+        return people, until or FOREVER
 
     def build_index(self, progress: Callable[[int], None] | None = None) -> int:
         """Build pgvector's HNSW index for this gallery; the number of samples in it.

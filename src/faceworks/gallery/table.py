@@ -353,6 +353,12 @@ class Table:
             self._dead = now, after, np.flatnonzero(gone)
         return self._dead[2]
 
+    def findable(self, now: int) -> tuple[int, int]:
+        """See `Backend.findable`."""
+        rows = np.delete(self.column("person"), self.dead(now))
+        assert self._dead is not None
+        return int(np.count_nonzero(np.bincount(rows))), self._dead[1]
+
     def search(self, queries: FloatArray, k: int, now: int, candidates: Callable[[FloatArray], list[Rows]] | None = None) -> list[Hits]:
         """See `Backend.search`; `candidates` (an index) proposes rows of the base instead of reading all of it."""
         dead = self.dead(now)

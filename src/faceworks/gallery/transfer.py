@@ -19,6 +19,7 @@ from .. import image
 from ..errors import ConfigError, GalleryUnavailable, InputError, ManifestError, ModelMismatch
 from ..optional import require
 from ..pipeline import Pipeline
+from ..types import Embedding, FloatArray
 from . import names
 from .backend import NUMBERS, TEXTS, Binding, Change, Entries, Person, Samples, samples_of
 from .hdf5.codec import person_of
@@ -226,46 +227,63 @@ def reindex(
 ) -> tuple[int, list[str]]:
     """Embed all samples anew with another pipeline, from their pictures; one transaction at the end. Samples done, and what could not be.
 
-    The face is the one nearest to where it was. Removed and expired samples are dropped.
+    The face is the one nearest to where it was. Removed and expired samples are dropped. Others may write meanwhile: what they enrolled is embedded
+    too, and what they changed or removed stays so.
 
     Raises:
-        GalleryUnavailable: pictures are gone, unless `drop_missing`.
+        GalleryUnavailable: pictures are gone, unless `drop_missing`. GalleryLocked: others were faster, again and again.
     """
-    everything = gallery.backend.entries()
-    samples = everything.samples.take(everything.samples.living(gallery.clock()))
-    rows, vectors, norms, lost = [], [], [], []
-    for row in range(len(samples)):
-        try:
-            picture = image.load(samples.source[row])
-            faces = pipeline.detect([picture])[0]
-            center = samples.box[row].reshape(2, 2).mean(axis=0)
-            if not faces:
-                raise InputError("no face found")
-            face = (
-                min(faces, key=lambda item: float(np.hypot(*(item.box.reshape(2, 2).mean(axis=0) - center))))
-                if np.isfinite(center).all()
-                else faces[0]
+    done: dict[tuple[int, str, bytes], Embedding | InputError] = {}
+
+    def work(since: str) -> tuple[int, list[str]]:
+        everything = gallery.backend.entries()
+        people = [person for person in everything.people if not person.removed]
+        staying = np.array([not person.removed for person in everything.people], bool)
+        alive = everything.samples.living(gallery.clock()) & staying[everything.samples.person]
+        samples = everything.samples.take(alive)
+        rows, made, lost = [], [], []
+        for row in range(len(samples)):
+            # What decides the vector: a sample that another writer merged keeps it, one that was replaced under its id does not.
+            key = int(samples.id[row]), samples.source[row], samples.box[row].tobytes()
+            if key not in done:
+                done[key] = _anew(pipeline, samples.source[row], samples.box[row])
+                if progress is not None:
+                    progress(1)
+            found = done[key]
+            if isinstance(found, InputError):
+                lost.append(f"sample {samples.id[row]} of {samples.people[samples.person[row]]}: {found}")
+            else:
+                rows.append(row)
+                made.append(found)
+        if lost and not drop_missing:
+            raise GalleryUnavailable(
+                f"{len(lost)} of {len(samples)} samples cannot be embedded anew ({lost[0]}); nothing was changed; --drop-missing gives them up"
             )
-            made = pipeline.embed_faces([picture], [[face]])[0][0]
-        except InputError as error:
-            lost.append(f"sample {samples.id[row]} of {samples.people[samples.person[row]]}: {error}")
-            continue
-        finally:
-            if progress is not None:
-                progress(1)
-        rows.append(row)
-        vectors.append(made.vector)
-        norms.append(np.nan if made.norm is None else made.norm)
-    if lost and not drop_missing:
-        raise GalleryUnavailable(
-            f"{len(lost)} of {len(samples)} samples cannot be embedded anew ({lost[0]}); nothing was changed; --drop-missing gives them up"
+        fresh: Samples | None = None
+        if rows:
+            kept = samples.take(rows)
+            columns = {name: getattr(kept, name) for name in (*NUMBERS, *TEXTS) if name not in ("id", "person", "length", "norm")}
+            norms = [np.nan if item.norm is None else item.norm for item in made]
+            fresh = samples_of(kept.people, kept.person, np.stack([item.vector for item in made]), kept.id, norm=norms, **columns)
+        dim = len(made[0].vector) if made else expected_dim(pipeline) or 0
+        change = Change(clear=True, binding=gallery.bind(pipeline, dim), people=people, samples=fresh, since=since)
+        gallery.commit(change, "reindex", people)
+        return len(rows), lost
+
+    return gallery.settle(work)
+
+
+def _anew(pipeline: Pipeline, source: str, box: FloatArray) -> Embedding | InputError:
+    """The face of a picture that is nearest to where it was, embedded; or why it cannot be."""
+    try:
+        picture = image.load(source)
+        faces = pipeline.detect([picture])[0]
+        if not faces:
+            raise InputError("no face found")
+        center = box.reshape(2, 2).mean(axis=0)
+        nearest = (
+            min(faces, key=lambda item: float(np.hypot(*(item.box.reshape(2, 2).mean(axis=0) - center)))) if np.isfinite(center).all() else faces[0]
         )
-    kept = samples.take(rows)
-    fresh: Samples | None = None
-    if rows:
-        columns = {name: getattr(kept, name) for name in (*NUMBERS, *TEXTS) if name not in ("id", "person", "length", "norm")}
-        fresh = samples_of(kept.people, kept.person, np.stack(vectors), kept.id, norm=norms, **columns)
-    dim = len(vectors[0]) if vectors else expected_dim(pipeline) or 0
-    people = [person for person in everything.people if not person.removed]
-    gallery.commit(Change(clear=True, binding=gallery.bind(pipeline, dim), people=people, samples=fresh), "reindex", people)
-    return len(rows), lost
+        return pipeline.embed_faces([picture], [[nearest]])[0][0]
+    except InputError as error:
+        return error

@@ -173,6 +173,23 @@ def test_what_is_removed_or_expired_is_not_found(fresh: Open) -> None:
         assert_same_answers(store, model, samples.vectors[:6], 20, now)
 
 
+def test_people_whom_a_search_finds_are_counted_until_the_next_expiry(fresh: Open) -> None:
+    store, model = fresh(), MemoryBackend()
+    people, samples = people_of(4, 2, 8)
+    samples = samples.replace(expires=np.array([0, 50, 50, 100, 0, 0, 100, 100]), removed=np.array([0, 0, 0, 0, 5, 5, 0, 0]))
+    for one in (store, model):
+        assert one.findable(10)[0] == 0
+        one.commit(Change(binding=binding(8), people=[*people, Person("nobody", "Without samples")], samples=samples))
+        assert [one.findable(now) for now in (10, 49, 50, 99, 10)] == [(3, 50), (3, 50), (3, 100), (3, 100), (3, 50)]
+        people_left, until = one.findable(100)
+        assert people_left == 1
+        assert until > 1 << 61
+        one.commit(Change(remove_samples=samples.id[:1]))
+        assert one.findable(10) == (3, 50)
+        one.commit(Change(remove_samples=samples.id[1:2]))
+        assert one.findable(10) == (2, 50)
+
+
 def test_ties_are_broken_by_id(fresh: Open) -> None:
     store, model = fresh(), MemoryBackend()
     vectors = np.tile(np.eye(4, dtype=np.float32), (40, 1))

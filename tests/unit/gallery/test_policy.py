@@ -231,6 +231,25 @@ def test_a_threshold_at_a_requested_fpir_needs_a_calibration(gallery: Gallery) -
         gallery.threshold(fpir=1.0)
 
 
+def test_who_cannot_be_found_does_not_count_for_the_fpir(gallery: Gallery, clock: Clock) -> None:
+    gallery.calibration = Known()
+    gallery.enroll_vectors(["Ada", "Bob", "Cyd"], plane(0, 90, 180), MODEL, expires=[0, 0, clock.now + 10])
+
+    def among() -> int:
+        found = gallery.threshold(fpir=0.1)
+        count = round(np.log1p(-0.1) / np.log(found.similarity))
+        assert f"among {count} people" in found.source
+        return count
+
+    assert among() == 3
+    gallery.remove("Ada")
+    assert among() == 2
+    clock.now += 10
+    assert among() == 1, "expired without anybody writing"
+    gallery.restore("Ada")
+    assert among() == 2
+
+
 def test_thresholds_of_other_metrics_mean_the_same() -> None:
     for metric in ("cosine", "euclidean_l2", "angular"):
         distance = similarity.from_cosine(0.4, metric)

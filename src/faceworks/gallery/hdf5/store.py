@@ -297,6 +297,12 @@ class Hdf5Backend:
             self.refresh()
             return self._table.entries(people, name, samples)
 
+    def findable(self, now: int) -> tuple[int, int]:
+        """See `Backend.findable`."""
+        with self._lock:
+            self.refresh()
+            return self._table.findable(now)
+
     def check(self) -> list[str]:
         """What is worth knowing about the files; raises `GalleryCorrupt` where they are damaged."""
         with self._lock:
