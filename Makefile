@@ -1,7 +1,7 @@
 # Needs Python >= 3.11 and make, nothing else. `make help` lists the targets. Everything is installed into .venv, through your own pip configuration.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo setup full check test docs site bench evaluate clean
+.PHONY: help demo setup full check test docs site bench audit evaluate clean
 
 VENV    := .venv
 BIN     := $(VENV)/bin
@@ -42,6 +42,10 @@ site: $(VENV)/.dev ## the documentation site in site/: tutorials are run, links 
 
 bench: $(VENV)/.dev ## measure: ratios of one run, interleaved, medians
 	$(BIN)/python bench
+
+audit: $(VENV)/.dev ## licenses of all installed packages, and known vulnerabilities (needs the network)
+	$(BIN)/python -c "import pip_audit" 2>/dev/null || $(BIN)/python -m pip install --quiet pip-audit
+	$(BIN)/python tools/audit.py --vulnerabilities
 
 evaluate: $(VENV)/.run ## LFW View 2 in LFW=<folder with images/ and pairs.txt>; writes lfw-report/
 	$(BIN)/faceworks evaluate lfw --root $(LFW)/images --pairs $(LFW)/pairs.txt --dataset "LFW View 2, deep-funneled" --out lfw-report
