@@ -1,6 +1,7 @@
 """A hint that mouth or eyes are covered, from pixels alone: a mask has no lips, dark glasses no whites.
 
-It is a hint, not a detector: covers painted on 16 portraits are found in at least 90 % (`tests/reference/test_hard_faces.py`); a patterned mask or clear glasses go unseen, a beard or deep shadow may be taken for a cover.
+It is a hint, not a detector: covers painted on 16 portraits are found in at least 90 % (`tests/reference/test_hard_faces.py`);
+a patterned mask or clear glasses go unseen, a beard or deep shadow may be taken for a cover.
 """
 
 from __future__ import annotations
