@@ -164,7 +164,7 @@ def test_other_addresses_need_a_key_and_the_command_makes_one(tmp_path: Path) ->
     made = run("keys", "add", "door", "--role", "enroll", "--days", "30")
     assert re.fullmatch(r"fw_[0-9a-f]{12}_[\w-]{43}\n", made.stdout)
     listed = run("keys", "list", "--json")
-    assert made.stdout.strip().rpartition("_")[2] not in listed.stdout
+    assert made.stdout.strip().split("_", 2)[2] not in listed.stdout
     assert '"role": "enroll"' in listed.stdout
     id = made.stdout.split("_")[1]
     assert run("keys", "revoke", id).returncode == 0

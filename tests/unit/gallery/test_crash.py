@@ -224,9 +224,9 @@ def test_log_cut_at_every_byte(tmp_path: Path, step: int) -> None:
     steps = [change_of([1, 2]), change_of([3]), Change(remove_people=["p2"]), change_of([4])]
     model = MemoryBackend(binding())
     expected = [content(model)]
-    for step in steps:
-        backend.commit(step)
-        model.commit(step)
+    for change in steps:
+        backend.commit(change)
+        model.commit(change)
         ends.append(backend.log_path.stat().st_size)
         expected.append(content(model))
     data = backend.log_path.read_bytes()
