@@ -120,7 +120,9 @@ def test_the_card_gives_opencvs_distances(att: list[list[np.ndarray]]) -> None:
 
 
 def test_a_decision_needs_a_measured_threshold() -> None:
-    pipeline = Pipeline(PipelineSpec(embedder="lbph", metric="chi2"))
-    with pytest.raises(ConfigError, match="no threshold for the metric 'chi2'"):
-        pipeline.decision()
+    measured = Pipeline(PipelineSpec(embedder="lbph", metric="chi2")).decision()
+    assert measured.threshold == 105.5
+    assert "LFW View 2" in measured.source
+    with pytest.raises(ConfigError, match="no threshold for the metric 'euclidean_l2'"):
+        Pipeline(PipelineSpec(embedder="lbph", metric="euclidean_l2")).decision()
     assert Pipeline(PipelineSpec(embedder="lbph", metric="chi2", threshold=70.0)).decision().threshold == 70
