@@ -109,8 +109,7 @@ def test_lbph_from_enrollment_to_a_stranger(gallery: Gallery, tmp_path: Path) ->
         assert gallery.verify_person(picture(1, 7), "Person 2", threshold=limit, template=template).person is None
     same = gallery.identify([picture(0, 0)], threshold=0.0)[0][0]
     assert (same.person, same.candidates[0].similarity, same.candidates[0].probability) == ("Person 0", 0.0, None)
-    with pytest.raises(ConfigError, match="threshold"):
-        gallery.identify([picture(0, 0)])
+    assert gallery.identify([picture(0, 0)])[0][0].threshold == pytest.approx(-105.5)  # the card's, measured on LFW
     export(gallery, tmp_path / "all.jsonl")
     other_one = open_gallery("memory:", embedder="lbph", detector="whole", metric="chi2")
     assert import_(other_one, tmp_path / "all.jsonl") == 6
