@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import uuid
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -86,7 +87,9 @@ def open_cluster(work: Work, count: int, size: int, address: str | None) -> Iter
             blocks = max(1, min(-(-len(sources) // size), 4096))
             items = data.from_items([{"source": (source,)} for source in sources], override_num_blocks=blocks)
             pool = data.TaskPoolStrategy(size=count or None)
-            results = items.map_batches(compute, batch_size=size, compute=pool, num_cpus=1, max_retries=REPETITIONS)
+            with warnings.catch_warnings():  # Ray names no successor of this option yet, and without it a crash is repeated for ever
+                warnings.filterwarnings("ignore", message=r"`ray_remote_args` is deprecated")
+                results = items.map_batches(compute, batch_size=size, compute=pool, num_cpus=1, max_retries=REPETITIONS)
             try:
                 for batch in results.iter_batches(batch_size=None):
                     for (outcome,) in batch["outcome"]:
