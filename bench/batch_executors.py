@@ -6,8 +6,8 @@
 
 Pictures are composites: the faces of the sample pictures, 160 pixels high and wide, at many sizes, places and brightnesses over gradients; every tenth is
 without a face. A run is one `faceworks batch detect` that is killed by SIGKILL some seconds after its second shard and then given again. Busy is the processor time
-of the run's own processes over wall time times cores, from start to end, model loading and the last shard included. Memory is the sum of the processes' proportional
-set sizes, so that what they share counts once.
+of the run's own processes over that plus the machine's idle time, from start to end, model loading and the last shard included: what other programs or a hypervisor
+take is not the run's to use, what lies idle is. Memory is the sum of the processes' proportional set sizes, so that what they share counts once.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class Watch:
 
     seconds: float = 0.0
     processor: float = 0.0
-    elsewhere: float = 0.0
+    idle: float = 0.0
     memory: list[float] | None = None
     shards: int = 0
 
@@ -99,14 +99,14 @@ def megabytes(process: int) -> float:
 
 
 def machine() -> float:
-    """Processor seconds that the whole machine has worked since it started."""
+    """Seconds that the processors of the whole machine have been idle, or waiting for a disk, since it started."""
     fields = [int(value) for value in Path("/proc/stat").read_text().splitlines()[0].split()[1:]]
-    return (sum(fields[:8]) - fields[3] - fields[4]) / TICK
+    return (fields[3] + fields[4]) / TICK
 
 
 def watch(process: subprocess.Popen[bytes], table: Path, kill_after: int | None) -> Watch:
     """Look twice a second (at memory every two seconds) until it ends; kill it three seconds after its shard number `kill_after`."""
-    begin, worked, seen = time.monotonic(), machine(), Watch(memory=[])
+    begin, rested, seen = time.monotonic(), machine(), Watch(memory=[])
     used: dict[int, float] = {}
     deadline, looks = None, 0
     while process.poll() is None:
@@ -123,8 +123,7 @@ def watch(process: subprocess.Popen[bytes], table: Path, kill_after: int | None)
             break
         time.sleep(0.5)
     process.wait()
-    seen.seconds, seen.processor = time.monotonic() - begin, sum(used.values())
-    seen.elsewhere = max(0.0, machine() - worked - seen.processor)
+    seen.seconds, seen.processor, seen.idle = time.monotonic() - begin, sum(used.values()), machine() - rested
     left = time.monotonic() + 20
     while (alive := [p for p in used if Path(f"/proc/{p}/cmdline").exists() and Path(f"/proc/{p}/cmdline").read_bytes()]) and time.monotonic() < left:
         time.sleep(0.2)
@@ -162,9 +161,7 @@ def run(folder: Path, executor: str) -> None:
                 seen = watch(process, table, kill_after)
             finally:
                 process.kill()
-        parts.append(
-            {"seconds": seen.seconds, "processor": seen.processor, "elsewhere": seen.elsewhere, "memory": seen.memory, "code": process.returncode}
-        )
+        parts.append({"seconds": seen.seconds, "processor": seen.processor, "idle": seen.idle, "memory": seen.memory, "code": process.returncode})
         print(
             executor,
             {name: value for name, value in parts[-1].items() if name != "memory"},
@@ -207,10 +204,10 @@ def write(folder: Path, target: Path) -> None:
         quarter = max(1, len(memory) // 4)
         early, late = (statistics.mean(part) for part in (memory[quarter : 2 * quarter], memory[-quarter:]))
         seconds, processor = first["seconds"] + second["seconds"], first["processor"] + second["processor"]
-        busy = " / ".join(f"{part['processor'] / part['seconds'] / cores:.0%}" for part in (first, second))
+        busy = " / ".join(f"{part['processor'] / (part['processor'] + part['idle']):.0%}" for part in (first, second))
         done = found["summary"]
         lines.append(
-            f"| {name} | {seconds:.0f} | {processor / pictures * 1e3:.1f} | {busy} | {(first['elsewhere'] + second['elsewhere']) / seconds / cores:.0%} "
+            f"| {name} | {seconds:.0f} | {processor / pictures * 1e3:.1f} | {busy} | {processor / seconds / cores:.0%} "
             f"| {done['resumed']:,} + {done['pictures']:,} | {max(first['memory'] + memory):.0f} | {late / early:.2f} | {'yes' if name in equal else '**no**'} |"
         )
     text = f"""# Batch: one run through each executor
@@ -218,10 +215,11 @@ def write(folder: Path, target: Path) -> None:
 Written by `bench/batch_executors.py` (`make`, `run` for each executor, `write`) on {" and ".join(sorted(days))}; {cores} cores, one run each.
 `faceworks batch detect` over {pictures:,} composites of 160 x 160 pixels ({rows:,} rows), killed by SIGKILL three seconds after
 its second shard, and the same command again.
-Busy: processor time of the run's own processes over wall time times cores, start and end included, of the killed and of the second run. Elsewhere: what other programs
-took of the machine meanwhile. Memory: sum of proportional set sizes; its growth compares the last quarter of the second run with its second quarter.
+Busy: processor time of the run's own processes over that plus the time in which a core lay idle, start and end included, of the killed and of the second run. Share:
+the same processor time over wall time times cores; the rest was idle, or taken by other programs and by the hypervisor of this shared machine.
+Memory: sum of proportional set sizes; its growth compares the last quarter of the second run with its second quarter.
 
-| executor | seconds | processor ms a picture | busy, killed / second run | elsewhere | kept + done after | peak MB | growth | rows as serial, none lost or doubled |
+| executor | seconds | processor ms a picture | busy, killed / second run | share | kept + done after | peak MB | growth | rows as serial, none lost or doubled |
 |---|---|---|---|---|---|---|---|---|
 {chr(10).join(lines)}
 
