@@ -124,7 +124,7 @@ def watch(process: subprocess.Popen[bytes], table: Path, kill_after: int | None)
         time.sleep(0.5)
     process.wait()
     seen.seconds, seen.processor, seen.idle = time.monotonic() - begin, sum(used.values()), machine() - rested
-    left = time.monotonic() + 20
+    left = time.monotonic() + 120  # Ray's services find out slowly that their driver is gone
     while (alive := [p for p in used if Path(f"/proc/{p}/cmdline").exists() and Path(f"/proc/{p}/cmdline").read_bytes()]) and time.monotonic() < left:
         time.sleep(0.2)
     if alive:

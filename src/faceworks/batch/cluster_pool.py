@@ -68,7 +68,8 @@ def open_cluster(work: Work, count: int, size: int, address: str | None) -> Iter
     ours = not ray.is_initialized()
     if ours:
         try:
-            ray.init(address=address, include_dashboard=False if address is None else None, log_to_driver=False, logging_level="error")
+            # "local": without it Ray would join whatever cluster was last started on this machine, be it a killed run's
+            ray.init(address=address or "local", include_dashboard=False if address is None else None, log_to_driver=False, logging_level="error")
         except (ConnectionError, ValueError, RuntimeError) as error:
             raise ConfigError(f"no Ray cluster at {address!r}: {error}") from error
     try:
