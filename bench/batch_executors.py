@@ -2,6 +2,7 @@
 
     python bench/batch_executors.py make FOLDER [--count 20000]
     python bench/batch_executors.py run FOLDER serial|threads|processes|ray     (one at a time, on an idle machine)
+    python bench/batch_executors.py cost FOLDER PICTURES                        what a core does of real pictures
     python bench/batch_executors.py write FOLDER [docs/benchmarks-batch.md]
 
 Pictures are composites: the faces of the sample pictures, 160 pixels high and wide, at many sizes, places and brightnesses over gradients; every tenth is
@@ -20,6 +21,7 @@ import signal
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import dataclass
 from datetime import date
@@ -175,6 +177,31 @@ def run(folder: Path, executor: str) -> None:
     (folder / f"{executor}.json").write_text(json.dumps({"parts": parts, "summary": summary, "date": date.today().isoformat()}))
 
 
+def cost(folder: Path, pictures: Path, count: int = 400) -> None:
+    """Processor milliseconds a picture of `batch detect` and `batch embed` with one thread, after a run over 20 that is not counted."""
+    sys.path.insert(0, str(ROOT / "src"))
+    from faceworks import PipelineSpec
+    from faceworks.batch.rows import FaceRows
+    from faceworks.batch.tables import write_table
+
+    found: dict[str, Any] = {"date": date.today().isoformat()}
+    chosen = sorted(pictures.rglob("*.jpg"))[:: max(1, len(list(pictures.rglob("*.jpg"))) // count)][:count]
+    for step in ("detect", "embed"):
+        task = FaceRows(PipelineSpec(select="all", on_no_face="empty", threads=1), step)  # type: ignore[arg-type]
+        with tempfile.TemporaryDirectory() as place:
+            write_table(task, chosen[:20], Path(place) / "warm.parquet", executor="serial")
+            begin = time.process_time()
+            done = write_table(task, chosen, Path(place) / "t.parquet", executor="serial")
+            found[step] = (time.process_time() - begin) / done.pictures * 1e3
+            found |= {
+                "pictures": done.pictures,
+                "faces": done.faces,
+                "bytes": sum(file.stat().st_size for file in (Path(place) / "t.parquet").iterdir()),
+            }
+    print(found)
+    (folder / "cost.json").write_text(json.dumps(found))
+
+
 def compare(folder: Path) -> tuple[list[str], int, int]:
     """Executors whose table equals the serial run's row for row (all but the shards' borders); pictures; rows."""
     sys.path.insert(0, str(ROOT / "src"))
@@ -227,6 +254,20 @@ Ray keeps its own services (an object store, schedulers, a control service) besi
 worth is a cluster; on one machine take `processes` (the default) or `threads`. What a kill costs is the shard that was open: at most 4,096 pictures or a minute.
 On a Ray cluster of two machines, workers and then a machine were killed amid runs: `tests/unit/test_batch_ray.py`.
 """
+    if (folder / "cost.json").exists():
+        found = json.loads((folder / "cost.json").read_text())
+        text += f"""
+## What a core does
+
+`bench/batch_executors.py cost` on {found["date"]}: {found["pictures"]} pictures of LFW (250 x 250 pixels, {found["faces"]} faces), one thread, decoding and the table included.
+
+| step | processor ms a picture | pictures a core and hour |
+|---|---|---|
+| `batch detect` | {found["detect"]:.1f} | {3.6e6 / found["detect"]:,.0f} |
+| `batch embed` | {found["embed"]:.1f} | {3.6e6 / found["embed"]:,.0f} |
+
+The table of `batch embed` takes {found["bytes"] / found["faces"]:.0f} bytes a face (128 numbers a vector).
+"""
     target.write_text(text, encoding="utf-8")
     print(text)
 
@@ -234,7 +275,7 @@ On a Ray cluster of two machines, workers and then a machine were killed amid ru
 def main() -> None:
     """See the module's docstring."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("what", choices=["make", "run", "write"])
+    parser.add_argument("what", choices=["make", "run", "cost", "write"])
     parser.add_argument("folder", type=Path)
     parser.add_argument("more", nargs="?")
     parser.add_argument("--count", type=int, default=20_000)
@@ -244,6 +285,8 @@ def main() -> None:
         make(folder, arguments.count)
     elif arguments.what == "run":
         run(folder, arguments.more)
+    elif arguments.what == "cost":
+        cost(folder, Path(arguments.more))
     else:
         write(folder, Path(arguments.more or ROOT / "docs/benchmarks-batch.md"))
 
