@@ -187,7 +187,7 @@ def cost(folder: Path, pictures: Path, count: int = 400) -> None:
     found: dict[str, Any] = {"date": date.today().isoformat()}
     chosen = sorted(pictures.rglob("*.jpg"))[:: max(1, len(list(pictures.rglob("*.jpg"))) // count)][:count]
     for step in ("detect", "embed"):
-        task = FaceRows(PipelineSpec(select="all", on_no_face="empty", threads=1), step)  # type: ignore[arg-type]
+        task = FaceRows(PipelineSpec(select="all", on_no_face="empty", threads=1), step)
         with tempfile.TemporaryDirectory() as place:
             write_table(task, chosen[:20], Path(place) / "warm.parquet", executor="serial")
             begin = time.process_time()
@@ -259,7 +259,8 @@ On a Ray cluster of two machines, workers and then a machine were killed amid ru
         text += f"""
 ## What a core does
 
-`bench/batch_executors.py cost` on {found["date"]}: {found["pictures"]} pictures of LFW (250 x 250 pixels, {found["faces"]} faces), one thread, decoding and the table included.
+`bench/batch_executors.py cost` on {found["date"]}: {found["pictures"]} pictures of LFW (250 x 250 pixels,
+{found["faces"]} faces), one thread, decoding and the table included.
 
 | step | processor ms a picture | pictures a core and hour |
 |---|---|---|
