@@ -53,10 +53,24 @@ def test_an_album(samples, group, tmp_path, capsys):
     assert {name: second[name] for name in first} == first
     assert second["again.jpg#0"] == first["person_a_1.jpg#0"]
     capsys.readouterr()
+    assert run(["cluster", *common, "--folders", "--feedback", str(said)]) == 0  # without --anew: the others keep their numbers
+    split = rows(out)
+    assert split["person_b_1.jpg#0"] != split["person_b_2.jpg#0"]
+    changed = {name for name in second if split[name] != second[name]}
+    assert len(changed) == 1
+    assert changed < {"person_b_1.jpg#0", "person_b_2.jpg#0"}
+    assert sorted(path.name for path in (out / "people").iterdir()) == ["person-00000"]  # nobody is left in the folder of somebody else
+    capsys.readouterr()
     assert run(["cluster", *common, "--anew", "--feedback", str(said)]) == 0
     third = rows(out)
     assert third["person_b_1.jpg#0"] != third["person_b_2.jpg#0"]
     assert json.loads(capsys.readouterr().out)["suggestions"] >= 1
+    said.write_text(f"relation,a,b\nsame,{face['person_b_1']},{album}/person_a_1.jpg#0\n", encoding="utf-8")
+    before = len(set(third.values()))
+    assert run(["cluster", *common, "--folders", "--feedback", str(said)]) == 0
+    fourth = rows(out)
+    assert fourth["person_b_1.jpg#0"] == fourth["person_a_1.jpg#0"]
+    assert json.loads(capsys.readouterr().out)["people"] == len(set(fourth.values())) == before - 1
     said.write_text("relation,a,b\nsame,nobody#0,nobody#1\n", encoding="utf-8")
     assert run(["cluster", *common, "--feedback", str(said)]) == 2
     assert "no face is called 'nobody#0'" in capsys.readouterr().err

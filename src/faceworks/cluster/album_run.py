@@ -77,7 +77,7 @@ def run_album(
     if folders:
         sheets.write_folders(out / "people", album, groups, load, least)
     enrolled = _enroll(gallery, Pipeline(spec), album, groups, least) if gallery is not None else 0
-    people = int(groups.labels.max()) + 1
+    people = len(np.unique(groups.labels))  # labels of people who were joined since stay free
     done: dict[str, Any] = {
         "pictures": len(set(album.pictures)), "faces": len(album.faces), "people": people, "suggestions": len(groups.suggestions),
         "threshold": round(threshold, 4), "fmr": rate, "out": str(out), "warnings": warnings,
