@@ -1,7 +1,7 @@
 """faceworks beside other packages: each in an environment of its own, on the same pictures, by turns, medians and ratios. Writes a part of docs/benchmarks.md.
 
     python bench/side_by_side.py install DIR [PACKAGE…]    environments under DIR, timed
-    python bench/side_by_side.py measure DIR [--folder PICTURES] [--rounds N]
+    python bench/side_by_side.py measure DIR [--folder PICTURES] [--rounds N] [--only TASK,…]    a part of them is added to what was measured
     python bench/side_by_side.py write DIR
 
 Where weights can be had they are the same: YuNet and SFace in faceworks and deepface; SCRFD 2.5g and SFace in faceworks, insightface and uniface (the second row of
@@ -142,7 +142,7 @@ def plan(base: Path, folder: Path | None) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def measure(base: Path, folder: Path | None, rounds: int, cold_rounds: int) -> None:
+def measure(base: Path, folder: Path | None, rounds: int, cold_rounds: int, only: list[str]) -> None:
     """Cold runs by turns, then open workers by turns; into DIR/measured.json."""
     work = plan(base, folder)
     (base / "plan.json").write_text(json.dumps(work))
@@ -154,23 +154,45 @@ def measure(base: Path, folder: Path | None, rounds: int, cold_rounds: int) -> N
         for name in names
     }
     found = {name: Measured() for name in names}
-    for name in names:
-        try:
-            child([*commands[name], "cold"], environment)
-        except RuntimeError as error:  # one package that does not run here shall not cost the others their figures
-            print(f"left out: {name}: {error}", file=sys.stderr)
-            del found[name]
-    names = list(found)
-    for _ in range(cold_rounds):
-        for name in names:
-            run = child([*commands[name], "cold"], environment)
-            found[name].answers["cold"] = json.loads(run.output)["result"]
-            found[name].cold.append((run.wall * 1e3, run.processor * 1e3, run.peak))
-    workers = {name: Worker(commands[name], environment) for name in names}
+    if "cold" in only:
+        for turn in range(cold_rounds + 1):
+            for name in [name for name in names if name in found]:
+                try:
+                    run = child([*commands[name], "cold"], environment)
+                except RuntimeError as error:  # one package that does not run here shall not cost the others their figures
+                    print(f"left out: {name}: {error}", file=sys.stderr)
+                    del found[name]
+                    continue
+                found[name].answers["cold"] = json.loads(run.output)["result"]
+                if turn:
+                    found[name].cold.append((run.wall * 1e3, run.processor * 1e3, run.peak))
+    if set(only) & set(TASKS):
+        _measure_open(found, commands, environment, rounds, [task for task in TASKS if task in only])
+    notes = base / "measured.json"
+    data = json.loads(notes.read_text()) if notes.exists() else {"found": {}}
+    for name, one in found.items():
+        held = data["found"].setdefault(name, {"times": {}, "answers": {}, "cold": []})
+        held["times"] |= one.times
+        held["answers"] |= one.answers
+        held["cold"] = one.cold or held["cold"]
+    if "folder" in only:
+        data["pictures"] = len(work["folder"])
+    notes.write_text(json.dumps(data | {"date": date.today().isoformat(), "load": max(os.getloadavg()[0], data.get("load", 0))}))
+    print(json.dumps({name: one.answers for name, one in found.items()}, indent=1))
+
+
+def _measure_open(found: dict[str, Measured], commands: dict[str, list[str]], environment: dict[str, str], rounds: int, tasks: list[str]) -> None:
+    workers: dict[str, Worker] = {}
     try:
-        for task in TASKS:
-            able = [name for name in names if task in workers[name].tasks]
-            for turn in range(ROUNDS.get(task, rounds) + 1):
+        for name in list(found):
+            try:
+                workers[name] = Worker(commands[name], environment)
+            except RuntimeError as error:
+                print(f"left out: {name}: {error}", file=sys.stderr)
+                del found[name]
+        for task in tasks:
+            able = [name for name, worker in workers.items() if task in worker.tasks]
+            for turn in range(min(ROUNDS.get(task, rounds), rounds) + 1):
                 for name in able:
                     wall, busy, found[name].answers[task] = workers[name].ask(task)
                     if turn:
@@ -179,12 +201,6 @@ def measure(base: Path, folder: Path | None, rounds: int, cold_rounds: int) -> N
         for worker in workers.values():
             worker.process.kill()
             worker.process.wait()
-    report = {name: {"times": one.times, "answers": one.answers, "cold": one.cold} for name, one in found.items()}
-    load = os.getloadavg()[0]
-    (base / "measured.json").write_text(
-        json.dumps({"found": report, "pictures": len(work["folder"]), "date": date.today().isoformat(), "load": load})
-    )
-    print(json.dumps({name: one.answers for name, one in found.items()}, indent=1))
 
 
 def middle(values: list[list[float]], column: int) -> float:
@@ -195,7 +211,7 @@ def write(base: Path) -> None:
     """The part of docs/benchmarks.md between its marks."""
     notes, data = json.loads((base / "install.json").read_text()), json.loads((base / "measured.json").read_text())
     found, pictures = data["found"], data["pictures"]
-    names = list(found)
+    names = [name for name in ORDER if name in found]
     table = []
     for name in names:
         one, row = found[name], [name]
@@ -206,9 +222,9 @@ def write(base: Path) -> None:
             if not series:
                 row.append("-")
                 continue
-            value, ratio = middle(series, 0), middle(series, 0) / middle(base_series, 0)
+            value, ratio, busy = middle(series, 0), middle(series, 0) / middle(base_series, 0), middle(series, 1) / middle(base_series, 1)
             text = f"{value / pictures:.1f} ms a picture" if task == "folder" else f"{value:.2f} ms" if value < 10 else f"{value:.0f} ms"
-            row.append(text if name == "faceworks" else f"{text} ({ratio:.2g}x)")
+            row.append(text if name == "faceworks" else f"{text} ({ratio:.2g}x, {busy:.2g}x)")
         table.append([*row, f"{middle(one['cold'], 2):.0f} MB"])
     seen = [[name, *(_said(found[name]["answers"].get(task)) for task in ("verify", "detect", "folder"))] for name in names]
     sizes = [
@@ -218,7 +234,8 @@ def write(base: Path) -> None:
     text = f"""{MARK}
 
 Written by `bench/side_by_side.py` (`install`, `measure`, `write`) on {data["date"]}; {os.cpu_count()} cores, load average {data["load"]:.1f} at the end.
-Each package in an environment of its own, the same pictures, by turns, medians; in brackets the ratio to faceworks (above 1: slower than faceworks).
+Each package in an environment of its own, the same pictures, by turns, medians; in brackets the ratios to faceworks, by the clock and of
+processor time (above 1: slower than faceworks); the second is disturbed less by other work on the machine.
 "Cold" is a process that verifies one pair and ends (mtcnn: finds both faces), with files in the system's cache; the memory is that process's peak.
 Every task starts from a path.
 The folder holds {pictures} pictures; faceworks maps it with threads, for the others it is a loop over their functions, as their documentation shows.
@@ -272,13 +289,14 @@ def main() -> None:
     parser.add_argument("names", nargs="*")
     parser.add_argument("--folder", type=Path, help="pictures of faces, of which 60 are taken")
     parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--only", help=f"of cold, {', '.join(TASKS)}; comma between")
     parser.add_argument("--cold-rounds", type=int, default=5)
     arguments = parser.parse_args()
     base = arguments.base.resolve()
     if arguments.what == "install":
         install(base, arguments.names)
     elif arguments.what == "measure":
-        measure(base, arguments.folder, arguments.rounds, arguments.cold_rounds)
+        measure(base, arguments.folder, arguments.rounds, arguments.cold_rounds, arguments.only.split(",") if arguments.only else ["cold", *TASKS])
     else:
         write(base)
 
