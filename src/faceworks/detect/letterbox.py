@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias, TypeVar
 
@@ -18,9 +19,13 @@ from ..types import SCHEMES, Face, FloatArray, ImageArray, Landmarks
 
 __all__ = ["Batch", "Decoded", "batches", "check_min_score", "faces_from", "grid", "one_shot", "opened"]
 
-_TOGETHER, _TOGETHER_CPU = 16, 1
+_TOGETHER = 16
 """Pictures in one run. On a processor one at a time is fastest: a picture's share of a batch of 8 costs 8 to 35 % more time than the picture alone
 (YuNet 10.0 → 13.5 ms, SCRFD-500M 18.4 → 22.0, RetinaFace 21.9 → 24.0, 640x480, one thread), since one picture's maps stay in the cache."""
+
+_SPREAD = 8
+"""From so many pictures on, a processor's threads take a picture each instead of sharing one: nothing waits between layers, and fitting and decoding
+use every core, too. For fewer, opening a second session would not pay."""
 
 Decoded: TypeAlias = "tuple[FloatArray, FloatArray, FloatArray | None]"
 """Boxes (N, 4), scores (N,) and points (N, K, 2) or None, in tensor coordinates, after suppression."""
@@ -126,28 +131,39 @@ def one_shot(
     outputs: Sequence[str] | None = None,
     min_size: float = 0.0,
 ) -> list[list[Face]]:
-    """Detect with one network that looks once at each picture: fit, run in batches of equal size, decode, carry back.
+    """Detect with one network that looks once at each picture: fit, run, decode, carry back.
+
+    Accelerators run pictures of equal tensor size together; a processor with several threads gives each thread its own pictures.
 
     Args:
         card: its first input says how tensors are made.
-        session: run on several pictures of equal tensor size at once where its batch axis is free and its device gains by it.
+        session: what runs; its device and number of threads decide how several pictures are dealt with.
         images: (H, W, 3) uint8 RGB each.
         decode: gets one picture's outputs (with the batch axis, of length 1) and the tensor's (height, width).
         outputs: names of the outputs wanted, in `decode`'s order; default all.
         min_size: drops boxes whose longer side is shorter, in pixels of the picture.
     """
-    found: list[list[Face]] = [[] for _ in images]
+
+    def look(net: Session, some: Sequence[ImageArray], limit: int) -> list[list[Face]]:
+        found: list[list[Face]] = [[] for _ in some]
+        for batch in batches(some, spec, net.input_shape[2] is None, limit, reuse=True):
+            tensors = net.run(batch.blob, outputs)
+            size = (batch.blob.shape[2], batch.blob.shape[3])
+            for row, index in enumerate(batch.indices):
+                one = tensors if len(batch.indices) == 1 else [tensor[row : row + 1] for tensor in tensors]
+                faces = faces_from(card, *decode(one, size), batch.to_picture[row], scheme)
+                found[index] = [face for face in faces if max(face.width, face.height) >= min_size]
+        return found
+
     spec = card.input_for()
     scheme = next((item.scheme for item in card.output if item.scheme), "arcface5")
-    limit = (_TOGETHER if session.provider != "CPUExecutionProvider" else _TOGETHER_CPU) if session.dynamic_batch else 1
-    for batch in batches(images, spec, session.input_shape[2] is None, limit, reuse=True):
-        tensors = session.run(batch.blob, outputs)
-        size = (batch.blob.shape[2], batch.blob.shape[3])
-        for row, index in enumerate(batch.indices):
-            one = tensors if len(batch.indices) == 1 else [tensor[row : row + 1] for tensor in tensors]
-            faces = faces_from(card, *decode(one, size), batch.to_picture[row], scheme)
-            found[index] = [face for face in faces if max(face.width, face.height) >= min_size]
-    return found
+    if session.provider != "CPUExecutionProvider":
+        return look(session, images, _TOGETHER if session.dynamic_batch else 1)
+    if session.threads == 1 or len(images) < _SPREAD:
+        return look(session, images, 1)
+    single = open_session(card, options=SessionOptions("cpu", 1))
+    with ThreadPoolExecutor(session.threads) as pool:
+        return [faces for (faces,) in pool.map(lambda picture: look(single, [picture], 1), images)]
 
 
 @functools.lru_cache(maxsize=16)
