@@ -1,6 +1,6 @@
 """Detectors against their bare sessions, batches against single pictures, MTCNN and MMOD against the packages whose weights they run.
 
-    python bench/detect_speed.py [--rounds 9] [--threads 1] [--peers DIR] [--only sessions|batches|peers] [--write]
+    python bench/detect_speed.py [--rounds 9] [--threads 1] [--peers DIR] [--only PART] [--write]
 
 The parts take turns, so that what else the machine does falls on both sides; ratios are of medians, of the wall clock and of processor time (the
 second tells the truth on a machine that others use too). Peers run in interpreters of their own (`bench/peers.sh` makes them in DIR; those that are
@@ -26,7 +26,7 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 
-from faceworks import assets, cards, image
+from faceworks import PipelineSpec, assets, batch, cards, image
 from faceworks.detect import load_detector
 from faceworks.detect.letterbox import batches
 from faceworks.errors import FaceworksError
@@ -214,6 +214,24 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join([f"| {' | '.join(head)} |", "|" + "---|" * len(head), *(f"| {' | '.join(row)} |" for row in rows)])
 
 
+def folder(picture: np.ndarray, count: int = 96) -> list[list[str]]:
+    """Rows: `faceworks batch detect` over files, decoding included; how many cores it keeps busy."""
+    rows = []
+    with tempfile.TemporaryDirectory() as place:
+        paths = [Path(place) / f"{index}.jpg" for index in range(count)]
+        image.save(paths[0], picture)
+        for path in paths[1:]:
+            path.write_bytes(paths[0].read_bytes())
+        spec = PipelineSpec(select="all", on_no_face="empty")
+        executors: tuple[batch.Executor, ...] = ("serial", "threads")
+        for executor in executors:
+            for _ in batch.map_images(spec, paths[:16], executor=executor, step="detect"):
+                pass
+            taken = clock(lambda executor=executor: sum(1 for _ in batch.map_images(spec, paths, executor=executor, step="detect")))  # type: ignore[misc]
+            rows.append([executor, f"{taken.wall / count:.1f}", f"{1e3 * count / taken.wall:.0f}", f"{taken.busy / taken.wall:.2f}"])
+    return rows
+
+
 PEERS = {
     "facenet": ("mtcnn-facenet", "facenet-pytorch 2.6.0", 1.5),
     "keras": ("mtcnn", "mtcnn 1.0.0 (TensorFlow)", 3.0),
@@ -238,7 +256,7 @@ def main() -> None:
     parser.add_argument("--peers", type=Path, default=ROOT.parent / "faceworks-peers", help="folder made by bench/peers.sh")
     for kind in PEERS:
         parser.add_argument(f"--{kind}", help=f"interpreter of the peer: {PEERS[kind][1]}")
-    parser.add_argument("--only", choices=["sessions", "batches", "peers"])
+    parser.add_argument("--only", choices=["sessions", "batches", "folder", "peers"])
     parser.add_argument("--write", action="store_true", help="write docs/benchmarks-detect.md")
     given = parser.parse_args()
     cv2.setNumThreads(given.threads)
@@ -267,9 +285,12 @@ def main() -> None:
                 print(" | ".join(gains[-1]), flush=True)
         except FaceworksError as error:
             print(f"{name}: left out, {str(error).splitlines()[0][:120]}")
+    files = folder(image.resize(group, (960, 1280))) if given.only in (None, "folder") else []
+    print("\n".join(" | ".join(row) for row in files), flush=True)
     first = ["detector", "tensor", "detect, ms", "bare session, ms", "ratio", "processor ratio", "≤ 1.15x or + 1.5 ms"]
     second = ["detector", "one picture, ms", f"a picture of {BATCH}, ms", "gain", "bare session, 8 in one tensor", "≥ 1.3x", "why not"]
     third = ["peer", "picture", "faces, largest difference of a side", "faceworks, ms", "peer, ms", "ratio", "processor ratio", "goal", ""]
+    fourth = ["executor", "a picture, ms", "pictures a second", "cores busy"]
     load = f", load average {os.getloadavg()[0]:.1f} at the end" if hasattr(os, "getloadavg") else ""
     stamp = f"{datetime.date.today().isoformat()}; {given.rounds} rounds, {cores} cores of {platform.machine()}{load}."
     target = ROOT / "docs" / "benchmarks-detect.md"
@@ -292,6 +313,13 @@ layers, and fitting and decoding run on every core. Stacking pictures in one ten
 session*: on a processor it gains little or loses, since one picture's maps stay in the cache and eight's do not; accelerators get stacks of sixteen.
 
 {part(old, "batches", f"{table(second, gains)}{chr(10)}{chr(10)}{stamp}" if gains else "")}
+
+## A folder
+
+`map_images(..., step="detect")`, which `faceworks batch detect` runs, with the default detector over JPEG files of 1280x960 with 29 faces, decoding included;
+cores busy = processor time / wall clock.
+
+{part(old, "folder", f"{table(fourth, files)}{chr(10)}{chr(10)}{stamp}" if files else "")}
 
 ## Against the packages of the same weights
 
