@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import faceworks
-from faceworks import align
+from faceworks import align, analysis, pipeline
 from faceworks.analysis import Analyzer
 from faceworks.attributes import ATTRIBUTES, PREFERRED, provides
 from faceworks.errors import CardError, ConfigError, InputError, UnknownModel
@@ -83,6 +83,23 @@ def test_each_network_and_each_crop_is_run_once(pictures: Mapping[str, np.ndarra
     analyzer.analyze_faces(images, faces)
     assert runs == [3] * len(analyzer._leaves), "one batch a network, though three attributes build on the emotion"
     assert len(cuts) == len(set(cuts)) * 3
+
+
+def test_points_are_looked_for_only_where_an_answer_needs_them(pictures: Mapping[str, np.ndarray], monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    load = analysis.load_landmarker
+    monkeypatch.setattr(analysis, "load_landmarker", lambda name, options: asked.append(name) or load(name, options))  # type: ignore[func-returns-value]
+    monkeypatch.setattr(pipeline, "load_landmarker", lambda name, options: pytest.fail("the embedder's points are nobody's business here"))
+    picture = pictures["person_a_1"]
+    whole = PipelineSpec(detector="whole", select="all", on_no_face="empty", threads=1)
+    (face,) = Analyzer(whole, ("emotion",)).analyze([picture])[0]
+    assert asked == []
+    assert face.face.landmarks is None
+    (face,) = Analyzer(whole, ("pose",)).analyze([picture])[0]
+    assert asked == ["mtcnn-onet"]
+    assert "yaw" in face.attributes
+    Analyzer(whole.with_options(landmarker="yunet-points"), ("pose",)).analyze([picture])
+    assert asked == ["mtcnn-onet", "yunet-points"]
 
 
 def test_abstaining(pictures: Mapping[str, np.ndarray]) -> None:
