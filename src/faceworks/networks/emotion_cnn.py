@@ -54,7 +54,7 @@ class EmotionCNN(nn.Module):
             nn.Linear(1024, classes),
         )
         if initialization == "he":
-            he(self)
+            he(self, fan="fan_in")
 
     def forward(self, x: Any) -> Any:
         """Logits (N, classes)."""
