@@ -1,9 +1,10 @@
 """Choose the weights of the attribute pools on the first part of each data set, from the answers that `bench.attributes measure` left.
 
-    python -m bench.attributes_fit --state DIR
+    python -m bench.attributes_fit --data ../shared/data --state DIR
 
-Emotion: maximum likelihood (`attributes.fuse.fit`). Gender: the exponents on a grid of tenths under which the labels are most likely. Age: the share on a grid
-of twentieths with the smallest mean absolute error. Nothing is written: the weights belong into the cards of the pools.
+Emotion: exponents and offsets of a multinomial logit by maximum likelihood, each part asked of the crop and of its mirror image. Gender: the exponents on a grid
+of tenths under which the labels are most likely. Age: the share on a grid of twentieths with the smallest mean absolute error. Nothing is written: the weights
+belong into the cards of the pools.
 """
 
 from __future__ import annotations
@@ -11,20 +12,26 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import minimize
+from scipy.special import logsumexp
 
-from faceworks import cards
-from faceworks.attributes import PREFERRED
-from faceworks.attributes.fuse import fit
-from faceworks.attributes.pool import log_pool
-from faceworks.types import Categorical
+from faceworks import align, cards, image
+from faceworks.attributes import PREFERRED, AttributeModel, load_attribute_model
+from faceworks.attributes.labels import SEVEN, canonical
+from faceworks.attributes.pool import FLOOR, log_pool, pool_views
+from faceworks.evaluate.intervals import clopper_pearson
+from faceworks.runtime import SessionOptions
+from faceworks.types import Categorical, View
 
-from .attributes import ADULT, answers
+from .attribute_sets import SETS
+from .attributes import ADULT, answers, identity, whole_for
 
 TENTHS = np.arange(0, 1.01, 0.1)
 
@@ -38,15 +45,55 @@ def _tuning(state: Path, set_name: str, attribute: str) -> tuple[list[dict[str, 
     return truth, [place for place, item in enumerate(truth) if item["part"] == 0 and adult[place]], parts
 
 
-def emotion(state: Path) -> dict[str, float]:
-    """Exponents by maximum likelihood."""
-    truth, places, parts = _tuning(state, "fer2013", "emotion")
+def both_ways(data: Path, state: Path, name: str) -> NDArray[np.float64]:
+    """What a model says of FER2013's pictures and their mirror images together: (N, 7) logarithms in the order of `labels.SEVEN`."""
+    card = cards.get(name)
+    target = state / f"fer2013.emotion.{name}.{identity(card)}.both.npy"
+    if not target.is_file():
+        model = cast(AttributeModel, load_attribute_model(name, SessionOptions(threads=1)))
+        rows = []
+        for sample in SETS["fer2013"][0](data):
+            picture, spec = image.load(sample.path), card.input[0]
+            face = whole_for(card, picture.shape[0])
+            crop = align.crop(picture, face, spec.crop, (spec.size[0], spec.size[1]), spec.border, spec.interpolation, spec.margin)
+            view = View(face, picture.shape[:2], 1, (crop,))
+            said = cast(Categorical, pool_views(model.predict([view, align.mirror_view(view)]))["emotion"])
+            shares = {canonical(label): value for label, value in said.probabilities.items()}
+            rows.append([np.log(max(shares[label], FLOOR)) for label in SEVEN])
+        np.save(target, np.array(rows))
+    return cast(NDArray[np.float64], np.load(target))
 
-    def said(name: str, place: int) -> Categorical:
-        shares = {str(label): float(value) for label, value in zip(parts[name]["emotion.labels"], parts[name]["emotion"][place], strict=True)}
-        return Categorical(max(shares, key=lambda label: shares[label]), shares, name)
 
-    return dict(fit([{name: said(name, place) for name in parts} for place in places], [truth[place]["emotion"] for place in places]).by_source)
+def fit_logit(logs: NDArray[np.float64], right: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Exponents (S,) and offsets (K,) that make the labels (N,) most likely, from logarithms (N, K, S); a slight pull of the offsets to 0 settles their sum."""
+    sources = logs.shape[2]
+
+    def loss(values: NDArray[np.float64]) -> float:
+        scores = logs @ values[:sources] + values[sources:]
+        return float((logsumexp(scores, axis=1) - scores[np.arange(len(right)), right]).sum() + values[sources:] @ values[sources:])
+
+    return np.asarray(minimize(loss, np.r_[np.full(sources, 1 / sources), np.zeros(logs.shape[1])], method="L-BFGS-B").x)
+
+
+def emotion(data: Path, state: Path) -> dict[str, float]:
+    """Exponents and offsets, and on stderr what they reach on the part they were fitted on, on the other, and when each part is judged by the other's fit."""
+    truth = json.loads((state / "fer2013.json").read_text(encoding="utf-8"))
+    names = [part.model for part in cards.get(PREFERRED["emotion"][-1]).part]
+    logs = np.stack([both_ways(data, state, name) for name in names], axis=2)
+    right = np.array([SEVEN.index(item["emotion"]) for item in truth])
+    second = np.array([item["part"] == 1 for item in truth])
+    chosen = fit_logit(logs[~second], right[~second])
+    hits = np.zeros(len(right), bool)
+    for part in (~second, second):
+        found = fit_logit(logs[part], right[part])
+        hits[~part] = (logs[~part] @ found[: len(names)] + found[len(names) :]).argmax(axis=1) == right[~part]
+    ends = clopper_pearson(int((~hits).sum()), len(hits))
+    print(
+        f"emotion: each part by the other's fit {100 * hits.mean():.1f} % [{100 * (1 - ends[1]):.1f}, {100 * (1 - ends[0]):.1f}]; "
+        f"second part by the first's {100 * hits[second].mean():.1f} %, first by the second's {100 * hits[~second].mean():.1f} %",
+        file=sys.stderr,
+    )
+    return dict(zip([*names, *SEVEN], chosen.tolist(), strict=True))
 
 
 def gender(state: Path) -> dict[str, float]:
@@ -74,9 +121,11 @@ def age(state: Path) -> dict[str, float]:
 def main() -> None:
     """Print the weights."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--state", type=Path, required=True)
-    state = parser.parse_args().state
-    for name, chosen in (("emotion", emotion(state)), ("gender", gender(state)), ("age", age(state))):
+    options = parser.parse_args()
+    state = options.state
+    for name, chosen in (("emotion", emotion(options.data, state)), ("gender", gender(state)), ("age", age(state))):
         print(f"{PREFERRED[name][-1]}: " + ", ".join(f"{model} {weight:.3f}" for model, weight in chosen.items()))
 
 

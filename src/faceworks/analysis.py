@@ -12,6 +12,7 @@ import numpy as np
 from . import align, cards
 from .attributes import ATTRIBUTES, Answer, AttributeModel, Fusion, choose, load_attribute_model
 from .attributes.labels import SPACES, expressed, moved, to_space
+from .attributes.pool import pool_views
 from .cards import Card, InputSpec
 from .errors import ConfigError
 from .landmarks import DEFAULTS, Landmarker, ensure, load_landmarker, scheme_of
@@ -156,9 +157,17 @@ class Analyzer:
     ) -> dict[str, list[Answer]]:
         """Card name -> an answer for each face."""
         cutter = _Cutter(images, faces, flat, self._landmarker, self.spec.landmarker)
-        said: dict[str, list[Answer]] = {name: model.predict(cutter.views(model.card)) for name, model in self._leaves.items()}
+        said: dict[str, list[Answer]] = {}
+        both: dict[str, list[Answer]] = {}
+        turned = {part.model for fusion in self._fusions.values() for part in fusion.card.part if part.flip}
+        for name, model in self._leaves.items():
+            views = cutter.views(model.card)
+            answers = model.predict([*views, *map(align.mirror_view, views)] if name in turned else views)
+            said[name] = answers[: len(views)]
+            if name in turned:
+                both[name] = [pool_views(pair) for pair in zip(said[name], answers[len(views) :], strict=True)]
         for name, fusion in self._fusions.items():
-            said[name] = fusion.combine([said[part.model] for part in fusion.card.part])
+            said[name] = fusion.combine([both[part.model] if part.flip else said[part.model] for part in fusion.card.part])
         return said
 
     def _select(self, said: Mapping[str, Answer]) -> Answer:
