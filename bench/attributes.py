@@ -18,19 +18,19 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from faceworks import assets, cards, image
 from faceworks.analysis import Analyzer
-from faceworks.attributes import ATTRIBUTES, PREFERRED, provides
+from faceworks.attributes import ATTRIBUTES, PREFERRED, Fusion, load_attribute_model, provides
 from faceworks.attributes.labels import canonical
 from faceworks.errors import FaceworksError
 from faceworks.evaluate.agreement import confusion, macro_f1
 from faceworks.evaluate.intervals import clopper_pearson
 from faceworks.pipeline import Pipeline, PipelineSpec
-from faceworks.types import Categorical, Face, Landmarks
+from faceworks.types import Categorical, Face, Landmarks, Scalar
 
 from .attribute_sets import SETS, Sample, part_of
 
@@ -103,6 +103,33 @@ def predict(name: str, attribute: str, samples: Sequence[Sample], faces: Sequenc
     np.savez(target, **arrays, **{f"{key}.labels": np.array(value) for key, value in labels.items()})
 
 
+def combine(name: str, attribute: str, state: Path, set_name: str, target: Path) -> bool:
+    """A pool over answers that are kept already, without running its networks again; False where some are missing, or were not asked of mirror images."""
+    card, kept = cards.get(name), answers(state, set_name, attribute)
+    if not card.part or any(part.flip or part.model not in kept for part in card.part):
+        return False
+    fusion = cast(Fusion, load_attribute_model(name))
+    columns = [
+        [{attribute: _item(kept[part.model], attribute, row, part.model)} for row in range(len(kept[part.model][attribute]))] for part in card.part
+    ]
+    said = [answer[attribute] for answer in fusion.combine(columns)]
+    if isinstance(said[0], Categorical):
+        rows = [list(cast(Categorical, item).probabilities.values()) for item in said]
+        np.savez(target, **{attribute: np.array(rows), f"{attribute}.labels": np.array(list(said[0].probabilities))})
+    else:
+        np.savez(target, **{attribute: np.array([[cast(Scalar, item).value, cast(Scalar, item).spread or np.nan] for item in said])})
+    return True
+
+
+def _item(arrays: Mapping[str, np.ndarray], attribute: str, row: int, model: str) -> Categorical | Scalar:
+    """One kept answer."""
+    values = arrays[attribute][row]
+    if f"{attribute}.labels" not in arrays:
+        return Scalar(float(values[0]), "years", (0.0, 120.0), None if np.isnan(values[1]) else float(values[1]), model)
+    labels = [str(label) for label in arrays[f"{attribute}.labels"]]
+    return Categorical(labels[int(values.argmax())], dict(zip(labels, map(float, values), strict=True)), model)
+
+
 def measure(data: Path, state: Path, models: Sequence[str], sets: Sequence[str]) -> None:
     """Fill the state folder."""
     state.mkdir(parents=True, exist_ok=True)
@@ -112,7 +139,7 @@ def measure(data: Path, state: Path, models: Sequence[str], sets: Sequence[str])
         (state / f"{set_name}.json").write_text(json.dumps([{**item.truth, "part": part_of(item.path)} for item in samples]), encoding="utf-8")
         faces = None if set_name == "fer2013" else faces_of(set_name, samples, state)
         for attribute in attributes:
-            for name in cards.names("attribute"):
+            for name in sorted(cards.names("attribute"), key=lambda name: bool(cards.get(name).part)):  # pools last
                 card = cards.get(name)
                 if attribute not in {*provides(card)} or (models and name not in models) or not here(name):
                     continue
@@ -120,7 +147,8 @@ def measure(data: Path, state: Path, models: Sequence[str], sets: Sequence[str])
                 if target.is_file():
                     continue
                 try:
-                    predict(name, attribute, samples, faces, target)
+                    if not combine(name, attribute, state, set_name, target):
+                        predict(name, attribute, samples, faces, target)
                     print(target.name, flush=True)
                 except FaceworksError as error:
                     print(f"{set_name} {attribute} {name}: {error}", flush=True)

@@ -2,9 +2,9 @@
 
     python -m bench.attributes_fit --data ../shared/data --state DIR
 
-Emotion: exponents and offsets of a multinomial logit by maximum likelihood, each part asked of the crop and of its mirror image. Gender: the exponents on a grid
-of tenths under which the labels are most likely. Age: the share on a grid of twentieths with the smallest mean absolute error. Nothing is written: the weights
-belong into the cards of the pools.
+Emotion: exponents and offsets of a multinomial logit by maximum likelihood; the parts of the mirrored pool are asked of the crop and of its mirror image.
+Gender: the exponents on a grid of tenths under which the labels are most likely. Age: the share on a grid of twentieths with the smallest mean absolute
+error. Nothing is written: the weights belong into the cards of the pools.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import argparse
 import itertools
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -45,22 +45,35 @@ def _tuning(state: Path, set_name: str, attribute: str) -> tuple[list[dict[str, 
     return truth, [place for place, item in enumerate(truth) if item["part"] == 0 and adult[place]], parts
 
 
+POOLS = ("emotion-pool", "emotion-pool-mirrored")
+
+
+def _logs(said: Iterable[Mapping[str, float]]) -> NDArray[np.float64]:
+    """Distributions as logarithms (N, 7) in the order of `labels.SEVEN`."""
+    rows = [{canonical(label): value for label, value in shares.items()} for shares in said]
+    return np.log(np.maximum([[shares[label] for label in SEVEN] for shares in rows], FLOOR))
+
+
+def one_way(state: Path, name: str) -> NDArray[np.float64]:
+    """What a model said of FER2013's pictures when it was measured."""
+    said = answers(state, "fer2013", "emotion")[name]
+    return _logs(dict(zip(map(str, said["emotion.labels"]), row, strict=True)) for row in said["emotion"])
+
+
 def both_ways(data: Path, state: Path, name: str) -> NDArray[np.float64]:
-    """What a model says of FER2013's pictures and their mirror images together: (N, 7) logarithms in the order of `labels.SEVEN`."""
+    """What it says of them and of their mirror images together; kept."""
     card = cards.get(name)
     target = state / f"fer2013.emotion.{name}.{identity(card)}.both.npy"
     if not target.is_file():
-        model = cast(AttributeModel, load_attribute_model(name, SessionOptions(threads=1)))
-        rows = []
+        model, spec = cast(AttributeModel, load_attribute_model(name, SessionOptions(threads=1))), card.input[0]
+        said = []
         for sample in SETS["fer2013"][0](data):
-            picture, spec = image.load(sample.path), card.input[0]
+            picture = image.load(sample.path)
             face = whole_for(card, picture.shape[0])
             crop = align.crop(picture, face, spec.crop, (spec.size[0], spec.size[1]), spec.border, spec.interpolation, spec.margin)
-            view = View(face, picture.shape[:2], 1, (crop,))
-            said = cast(Categorical, pool_views(model.predict([view, align.mirror_view(view)]))["emotion"])
-            shares = {canonical(label): value for label, value in said.probabilities.items()}
-            rows.append([np.log(max(shares[label], FLOOR)) for label in SEVEN])
-        np.save(target, np.array(rows))
+            view = View(face, (picture.shape[0], picture.shape[1]), 1, (crop,))
+            said.append(cast(Categorical, pool_views(model.predict([view, align.mirror_view(view)]))["emotion"]).probabilities)
+        np.save(target, _logs(said))
     return cast(NDArray[np.float64], np.load(target))
 
 
@@ -75,25 +88,24 @@ def fit_logit(logs: NDArray[np.float64], right: NDArray[np.int64]) -> NDArray[np
     return np.asarray(minimize(loss, np.r_[np.full(sources, 1 / sources), np.zeros(logs.shape[1])], method="L-BFGS-B").x)
 
 
-def emotion(data: Path, state: Path) -> dict[str, float]:
-    """Exponents and offsets, and on stderr what they reach on the part they were fitted on, on the other, and when each part is judged by the other's fit."""
+def emotion(data: Path, state: Path, pool: str) -> dict[str, float]:
+    """Exponents and offsets; on stderr what they reach on the part they were not fitted on, and when each part is judged by the other's fit."""
     truth = json.loads((state / "fer2013.json").read_text(encoding="utf-8"))
-    names = [part.model for part in cards.get(PREFERRED["emotion"][-1]).part]
-    logs = np.stack([both_ways(data, state, name) for name in names], axis=2)
+    parts = cards.get(pool).part
+    logs = np.stack([both_ways(data, state, part.model) if part.flip else one_way(state, part.model) for part in parts], axis=2)
     right = np.array([SEVEN.index(item["emotion"]) for item in truth])
     second = np.array([item["part"] == 1 for item in truth])
-    chosen = fit_logit(logs[~second], right[~second])
     hits = np.zeros(len(right), bool)
-    for part in (~second, second):
-        found = fit_logit(logs[part], right[part])
-        hits[~part] = (logs[~part] @ found[: len(names)] + found[len(names) :]).argmax(axis=1) == right[~part]
+    for part in (second, ~second):
+        chosen = fit_logit(logs[part], right[part])  # at last on the first part
+        hits[~part] = (logs[~part] @ chosen[: len(parts)] + chosen[len(parts) :]).argmax(axis=1) == right[~part]
     ends = clopper_pearson(int((~hits).sum()), len(hits))
     print(
-        f"emotion: each part by the other's fit {100 * hits.mean():.1f} % [{100 * (1 - ends[1]):.1f}, {100 * (1 - ends[0]):.1f}]; "
+        f"{pool}: each part by the other's fit {100 * hits.mean():.1f} % [{100 * (1 - ends[1]):.1f}, {100 * (1 - ends[0]):.1f}]; "
         f"second part by the first's {100 * hits[second].mean():.1f} %, first by the second's {100 * hits[~second].mean():.1f} %",
         file=sys.stderr,
     )
-    return dict(zip([*names, *SEVEN], chosen.tolist(), strict=True))
+    return dict(zip([*(part.model for part in parts), *SEVEN], chosen.tolist(), strict=True))
 
 
 def gender(state: Path) -> dict[str, float]:
@@ -125,8 +137,9 @@ def main() -> None:
     parser.add_argument("--state", type=Path, required=True)
     options = parser.parse_args()
     state = options.state
-    for name, chosen in (("emotion", emotion(options.data, state)), ("gender", gender(state)), ("age", age(state))):
-        print(f"{PREFERRED[name][-1]}: " + ", ".join(f"{model} {weight:.3f}" for model, weight in chosen.items()))
+    found = {pool: emotion(options.data, state, pool) for pool in POOLS}
+    for name, chosen in (found | {PREFERRED["gender"][-1]: gender(state), PREFERRED["age"][-1]: age(state)}).items():
+        print(f"{name}: " + ", ".join(f"{model} {weight:.3f}" for model, weight in chosen.items()))
 
 
 if __name__ == "__main__":
