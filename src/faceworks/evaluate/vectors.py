@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from .. import batch, image
+from .. import batch, image, settings
 from ..errors import ConfigError, FaceworksError, ImageError
 from ..types import FloatArray
 from .tasks import Embedders
@@ -195,11 +195,12 @@ def _embed(
     """Fill the stores that lack pictures with what their task gives: its first face for the first of them, and so on."""
     errors: dict[Path, FaceworksError] = {}
     keys: dict[Path, str] = {}
-    for picture in pictures:
-        try:
-            keys[picture] = image.content_hash(picture)
-        except ImageError as error:
-            errors[picture] = error
+    with settings.use():  # read once, not for each of thousands of files
+        for picture in pictures:
+            try:
+                keys[picture] = image.content_hash(picture)
+            except ImageError as error:
+                errors[picture] = error
     needed = set(keys.values())
     lacking = [k for k, kept in enumerate(stores) if not needed <= kept.vectors.keys()]
     missing = {key: picture for picture, key in reversed(keys.items()) if any(key not in stores[k].vectors for k in lacking)}
