@@ -60,7 +60,8 @@ def mixed(rows: Sequence[Row], config: StudyConfig) -> dict[str, Any]:
                              f"{' + (1|identity)' * (identities > 1)}{' + (1|rater)' * (raters > 1)}", "base": emotions[0]}  # fmt: skip
     fitted, why = _fit(rows, formula, emotions[0], raters > 1, identities > 1)
     if fitted is None:
-        return found | {"method": "bootstrap", "note": speaker(config.language)(NO_MODEL, why=why),
+        say = speaker(config.language)
+        return found | {"method": "bootstrap", "note": say(NO_MODEL, why=say(why)),
                         "effects": _bootstrap(rows, emotions, config)}  # fmt: skip
     spread = float(np.sqrt(fitted.scale + fitted.vcomp.sum()))
     interval = fitted.conf_int()

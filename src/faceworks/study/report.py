@@ -46,7 +46,7 @@ def write_report(document: dict[str, Any], config: StudyConfig, out: Path) -> No
     both = {language: methods(document, config, language) for language in ("en", "ko")}
     for language, paragraphs in both.items():
         write_whole(out / f"methods.{language}.txt", "\n\n".join(paragraphs) + "\n")
-    export.write(tables, config.title, both[config.language], out / "tables")
+    export.write(tables, say(config.title), both[config.language], out / "tables")
     environment = jinja2.Environment(loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True)
     page = environment.get_template("report.html").render(
         config=config, doc=document, found=document["results"], t=say, methods=both, sections=SECTIONS,

@@ -55,11 +55,14 @@ def run(
     withdrawn: Iterable[str] = (),
     skip_missing: bool = False,
     neutral: str | None = None,
-    executor: Literal["serial", "threads", "processes"] = "serial",
+    executor: Literal["serial", "threads", "processes"] = "threads",
     workers: int | None = None,
     progress: bool = True,
 ) -> dict[str, Any]:
     """Run a study and write everything into `out`: run.json, report.html, tables/, figures/, thumbs/, journal/. Returns what run.json holds.
+
+    The same pictures, configuration and seed give the same bytes, whatever the executor; dates and timings stand in run.json alone. A run that was killed
+    continues with what its journals hold.
 
     Raises:
         ManifestError, ConfigError: before any model is opened.
