@@ -29,7 +29,7 @@ __all__ = ["Block", "languages", "parse", "render", "run"]
 
 FENCE = re.compile(r'^```(?P<kind>\w*)\s*(?:not-run="(?P<why>[^"]*)")?\s*$')
 SWITCH = re.compile(r"^<!-- (en|ko|both) -->$")
-FIGURE = re.compile(r"!\[(?P<text>[^\]]*)\]\((?P<name>[\w.-]+\.(?:png|svg))\)")
+FIGURE = re.compile(r"!\[(?P<text>[^\]]*)\]\((?P<name>[\w.-]+\.(?:png|svg|jpg))\)")
 
 
 @dataclass(frozen=True)
@@ -145,7 +145,7 @@ def render(blocks: list[Block], outputs: list[str], figures: dict[str, bytes], l
 
 
 def _inline(found: re.Match[str], figures: dict[str, bytes]) -> str:
-    kind = "image/svg+xml" if found["name"].endswith("svg") else "image/png"
+    kind = {"svg": "image/svg+xml", "png": "image/png", "jpg": "image/jpeg"}[found["name"].rpartition(".")[2]]
     return f'<img alt="{found["text"]}" src="data:{kind};base64,{base64.b64encode(figures[found["name"]]).decode()}">'
 
 
