@@ -105,6 +105,8 @@ def _folder() -> Iterator[Path]:
 
 def run(blocks: list[Block], name: str) -> tuple[list[str], dict[str, bytes]]:
     """What each block printed ("" for prose), and the figures that the page names."""
+    from faceworks import settings
+
     outputs, figures = [], {}
     namespace: dict[str, Any] = {"__name__": "__main__"}
     with _folder() as folder:
@@ -117,7 +119,8 @@ def run(blocks: list[Block], name: str) -> tuple[list[str], dict[str, bytes]]:
                 for line in block.text.splitlines():
                     if line.startswith("$ faceworks "):
                         _command(line[len("$ faceworks ") :], out, name)
-            outputs.append(out.getvalue().replace(str(folder) + os.sep, ""))
+            printed = out.getvalue().replace(str(folder) + os.sep, "")
+            outputs.append(printed.replace(str(settings.current().cache), "~/.cache/faceworks"))
         for block in blocks:
             for found in FIGURE.finditer(block.text) if not block.kind else ():
                 figures[found["name"]] = (folder / found["name"]).read_bytes()
