@@ -1,7 +1,7 @@
 # Needs Python >= 3.11 and make, nothing else. `make help` lists the targets. Everything is installed into .venv, through your own pip configuration.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo setup full check test docs site bench audit evaluate clean
+.PHONY: help demo setup full check test reference docs bench audit evaluate clean
 
 VENV    := .venv
 BIN     := $(VENV)/bin
@@ -33,10 +33,10 @@ MARKS ?= not slow and not bench
 test: $(VENV)/.dev ## the tests, in as many processes as there are cores (WORKERS=1); TESTS="tests/shells -k verify" for some, MARKS=slow for the long ones
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "$(MARKS)" $(TESTS)
 
-docs: $(VENV)/.dev ## write docs/reference/ and NOTICE from commands, cards, settings and dataclasses
+reference: $(VENV)/.dev ## write docs/reference/ and NOTICE from commands, cards, settings and dataclasses
 	$(BIN)/python tools/docs.py
 
-site: $(VENV)/.dev ## the documentation site in site/: tutorials are run, links are checked
+docs: $(VENV)/.dev ## the documentation site in site/: tutorials are run, links are checked
 	$(BIN)/python -c "import material" 2>/dev/null || $(BIN)/python -m pip install --quiet --editable '.[docs]'
 	$(BIN)/mkdocs build --strict --quiet
 

@@ -13,29 +13,21 @@ from conftest import need
 from faceworks import align, cards, settings
 from faceworks.errors import CardError, ConfigError, LicenseRefused
 from faceworks.pipeline import SHIFT, Pipeline, PipelineSpec
+from made_cards import card_head
 
 FUSION, PARTS = "fusion-sface-dlib", (("sface-2021dec-int8bq", 0.3, False), ("dlib-resnet-v1", 0.7, True))
 NAMES = ("person_a_1", "person_a_2", "person_b_1", "impostor_1")
 Pictures = Mapping[str, np.ndarray]
 
-CARD = """
-schema = 1
-name = "mine"
-task = "embed"
-adapter = "concat"
-summary = "made for a test"
-paper = "none"
-code = "none"
-[license]
-code = "MIT"
-weights = "MIT"
-commercial_use = true
-{parts}
+CARD = (
+    card_head("mine", adapter="concat")
+    + """{parts}
 [[output]]
 name = "embedding"
 kind = "embedding"
 dim = 256
 """
+)
 PART = '[[part]]\nmodel = "{}"\nweight = {}\n'
 
 

@@ -19,26 +19,12 @@ from faceworks.compat import CompatWarning, deepface_compare, deepface_faces, de
 from faceworks.compat import deepface as DeepFace  # noqa: N812 - as scripts write it
 from faceworks.errors import AssetUnavailable, ConfigError, FaceworksError, InputError, NoFaceFound, UnknownModel
 from faceworks.types import Face, Landmarks
+from peer_shapes import same_in_order, shape
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "compat_deepface.json").read_text(encoding="utf-8"))
 NUMBERS = [math.cos(k) for k in range(128)]
 OTHERS = [math.cos(k + 0.4) for k in range(128)]
 pytestmark = pytest.mark.filterwarnings("ignore::faceworks.compat.CompatWarning")
-
-
-def shape(value: Any) -> Any:
-    """As `tools/record_peers.py` writes it."""
-    if isinstance(value, dict):
-        return {str(key): shape(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [type(value).__name__, shape(value[0])] if value else [type(value).__name__]
-    if isinstance(value, np.ndarray):
-        return f"ndarray {value.ndim} {value.dtype}"
-    return type(value).__name__
-
-
-def same_in_order(mine: Any, theirs: Any) -> None:
-    assert json.dumps(mine) == json.dumps(theirs)
 
 
 @pytest.fixture(scope="module")

@@ -15,6 +15,7 @@ import pytest
 from faceworks import image
 from faceworks.compat import face_recognition as ours
 from faceworks.errors import InputError, MissingDependency
+from peer_shapes import same_in_order, shape
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "compat_face_recognition.json").read_text(encoding="utf-8"))
 NEEDED = ("dlib-resnet-v1", "dlib-5", "dlib-68", "dlib-mmod", "sface-2021dec-int8bq", "yunet-2023mar-int8bq")
@@ -67,21 +68,6 @@ else:
 """,
 }
 """The code of the README of 1.3.0, statement by statement (some of its comments left out)."""
-
-
-def shape(value: Any) -> Any:
-    """As `tools/record_peers.py` writes it."""
-    if isinstance(value, dict):
-        return {str(key): shape(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [type(value).__name__, shape(value[0])] if value else [type(value).__name__]
-    if isinstance(value, np.ndarray):
-        return f"ndarray {value.ndim} {value.dtype}"
-    return type(value).__name__
-
-
-def same_keys_in_order(mine: Any, theirs: Any) -> None:
-    assert json.dumps(mine) == json.dumps(theirs)
 
 
 @pytest.fixture(scope="module")
@@ -151,7 +137,7 @@ def test_cnn_locations_are_dlibs(images: Mapping[str, np.ndarray]) -> None:
     assert [list(item) for item in found] == GOLDEN["cnn"]
     batch = ours.batch_face_locations([small, small[:200]], number_of_times_to_upsample=0)
     assert batch[0] == found
-    same_keys_in_order(shape(batch), GOLDEN["shapes"]["batch_face_locations"])
+    same_in_order(shape(batch), GOLDEN["shapes"]["batch_face_locations"])
 
 
 @pytest.mark.shared
@@ -160,7 +146,7 @@ def test_cnn_locations_are_dlibs(images: Mapping[str, np.ndarray]) -> None:
 def test_landmarks_are_dlibs(images: Mapping[str, np.ndarray], name: str, model: str) -> None:
     values = GOLDEN["values"][name]
     found = ours.face_landmarks(images[name], values["hog"], model)
-    same_keys_in_order(shape(found), GOLDEN["shapes"]["face_landmarks" if model == "large" else "face_landmarks small"])
+    same_in_order(shape(found), GOLDEN["shapes"]["face_landmarks" if model == "large" else "face_landmarks small"])
     assert len(found) == len(values[model])
     for mine, theirs in zip(found, values[model], strict=True):
         for group, points in theirs.items():
@@ -173,7 +159,7 @@ def test_landmarks_are_dlibs(images: Mapping[str, np.ndarray], name: str, model:
 def test_encodings_are_dlibs(images: Mapping[str, np.ndarray], name: str, model: str) -> None:
     values = GOLDEN["values"][name]
     found = ours.face_encodings(images[name], values["hog"], model=model)
-    same_keys_in_order(shape(found), GOLDEN["shapes"]["face_encodings"])
+    same_in_order(shape(found), GOLDEN["shapes"]["face_encodings"])
     wanted = np.array(values["encodings" if model == "small" else "encodings large"])
     assert np.linalg.norm(np.array(found) - wanted, axis=1).max() <= 2e-3  # measured 1.1e-3; same people lie at 0.3, strangers above 0.6
 

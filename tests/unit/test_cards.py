@@ -12,21 +12,12 @@ import pytest
 from faceworks import cards, settings
 from faceworks.cards import Card, options, parse
 from faceworks.errors import CardError, LicenseRefused, UnknownModel
+from made_cards import card_head
 
 DRAFTS = Path(__file__).parent / "cards_drafts"
-GOOD = """
-schema = 1
-name = "mine"
-task = "embed"
-adapter = "onnx"
-summary = "s"
-paper = "none"
-code = "none"
-[license]
-code = "MIT"
-weights = "MIT"
-commercial_use = true
-[[file]]
+GOOD = (
+    card_head("mine")
+    + """[[file]]
 role = "model"
 sha256 = "{hash}"
 from = ["https://example.org/mine.onnx"]
@@ -44,6 +35,7 @@ value = 0.4
 source = "here"
 [decode]
 """.replace("{hash}", "0" * 64)
+)
 
 
 def draft(name: str) -> Card:

@@ -14,20 +14,11 @@ from faceworks.convert import Source
 from faceworks.convert.caffe import caffe
 from faceworks.convert.caffe_files import read_structure, read_weights
 from faceworks.errors import ConversionError
+from made_cards import card_head
 
-CARD = """
-schema = 1
-name = "toy"
-task = "attribute"
-adapter = "onnx"
-summary = "toy"
-paper = "none"
-code = "none"
-[license]
-code = "MIT"
-weights = "MIT"
-commercial_use = true
-[[file]]
+CARD = (
+    card_head("toy", "attribute")
+    + """[[file]]
 role = "model"
 sha256 = "0000000000000000000000000000000000000000000000000000000000000000"
 from = ["https://example.org/toy.caffemodel"]
@@ -38,6 +29,7 @@ role = "structure"
 sha256 = "1111111111111111111111111111111111111111111111111111111111111111"
 from = ["https://example.org/toy.prototxt"]
 """
+)
 
 
 def varint(number: int) -> bytes:

@@ -15,25 +15,16 @@ from faceworks.cards import parse
 from faceworks.convert import Source, fold, graph
 from faceworks.errors import CardError, ConversionError
 from faceworks.runtime import open_file
+from made_cards import card_head
 
 RNG = np.random.default_rng(7)
 CHANNELS = 8
 
 
 def card_text(path: Path, extra: str = "") -> str:
-    return f"""
-schema = 1
-name = "tiny"
-task = "embed"
-adapter = "onnx"
-summary = "made in a test"
-paper = "none"
-code = "none"
-[license]
-code = "MIT"
-weights = "MIT"
-commercial_use = true
-[[file]]
+    return (
+        card_head("tiny")
+        + f"""[[file]]
 role = "model"
 pin = "first-use"
 from = ["https://example.org/{path.name}"]
@@ -47,6 +38,7 @@ name = "embedding"
 kind = "embedding"
 dim = 6
 """
+    )
 
 
 def folded(model: onnx.ModelProto, tmp_path: Path, extra: str = "") -> onnx.ModelProto:

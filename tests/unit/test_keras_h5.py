@@ -19,6 +19,7 @@ from faceworks.cards import parse
 from faceworks.convert import prepare
 from faceworks.convert.keras_h5 import build, read_file
 from faceworks.errors import ConversionError
+from made_cards import card_head
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 Array = np.ndarray
@@ -180,19 +181,9 @@ def test_a_card_converts_and_names_the_output(empty_cache: Path) -> None:
     mirror = empty_cache.parent / "mirror"
     mirror.mkdir()
     (mirror / "small.h5").write_bytes((GOLDEN / "keras3-sequential.h5").read_bytes())
-    text = """
-schema = 1
-name = "small"
-task = "attribute"
-adapter = "onnx"
-summary = "made in a test"
-paper = "none"
-code = "none"
-[license]
-code = "MIT"
-weights = "MIT"
-commercial_use = true
-[[file]]
+    text = (
+        card_head("small", "attribute")
+        + """[[file]]
 role = "model"
 pin = "first-use"
 from = ["https://example.org/small.h5"]
@@ -202,6 +193,7 @@ name = "emotion"
 kind = "classes"
 labels = ["a", "b", "c", "d", "e", "f", "g"]
 """
+    )
     with settings.use(mirrors=(mirror,)):
         session = onnxruntime.InferenceSession(str(prepare(parse(text, "small"))))
     assert [item.name for item in session.get_outputs()] == ["emotion"]

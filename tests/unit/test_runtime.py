@@ -17,21 +17,12 @@ from faceworks import settings
 from faceworks.cards import InputSpec, parse
 from faceworks.errors import ConfigError, DeviceUnavailable, InputError, ModelError
 from faceworks.runtime import SessionOptions, bucket, open_file, open_session, ort, run_batched, to_blob
+from made_cards import card_head
 from synthetic import linear_network, noise
 
-CARD = """
-schema = 1
-name = "tiny"
-task = "embed"
-adapter = "onnx"
-summary = "made in a test"
-paper = "none"
-code = "none"
-[license]
-code = "MIT"
-weights = "MIT"
-commercial_use = true
-[[file]]
+CARD = (
+    card_head("tiny")
+    + """[[file]]
 role = "model"
 sha256 = "{hash}"
 from = ["https://example.org/tiny.onnx"]
@@ -42,6 +33,7 @@ name = "embedding"
 kind = "embedding"
 dim = 4
 """
+)
 
 
 @pytest.fixture

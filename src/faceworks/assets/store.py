@@ -18,7 +18,7 @@ from typing import IO, TypeVar
 from .. import settings
 from ..errors import AssetUnavailable
 
-__all__ = ["atomic_write", "cache_folder", "digest", "git_blob", "hashed_write", "install", "lock", "storage_errors", "sweep"]
+__all__ = ["atomic_write", "cache_folder", "digest", "git_blob", "hashed_write", "install", "lock", "storage_errors", "sweep", "sync_folder"]
 
 T = TypeVar("T")
 BLOCK = 1 << 20
@@ -57,7 +57,7 @@ def storage_errors(path: Path) -> Iterator[None]:
         ) from error
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """Make a rename durable; Windows has no such call and does not need one."""
     if sys.platform == "win32":
         return
@@ -127,7 +127,7 @@ def install(temporary: Path, path: Path) -> None:
     with storage_errors(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
         os.replace(temporary, path)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
 
 
 def _try_lock(handle: int) -> bool:

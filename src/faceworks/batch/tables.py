@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from .. import cards
+from ..assets.store import sync_folder
 from ..errors import ConfigError, FaceworksError, ManifestError
 from ..optional import require
 from . import Executor, map_images, rows, sources, task_id
@@ -213,7 +214,7 @@ class _Table:
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(temporary, path)
-            _sync_folder(self.folder)
+            sync_folder(self.folder)
         except OSError as error:
             with contextlib.suppress(OSError):
                 temporary.unlink(missing_ok=True)
@@ -247,15 +248,6 @@ def _take(file: Any) -> None:
     except ImportError:  # Windows: without it two runs at once are the user's to avoid
         return
     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-
-
-def _sync_folder(folder: Path) -> None:
-    with contextlib.suppress(OSError):
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
 
 
 def read_rows(path: str | Path, columns: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:

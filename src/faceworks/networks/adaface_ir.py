@@ -17,33 +17,11 @@ import torch
 from torch import nn
 
 from .initialization import he
+from .units import ResidualUnit
 
 __all__ = ["AdaFaceIR", "ir18", "ir50", "ir101"]
 
 _WIDTHS = (64, 128, 256, 512)
-
-
-class _Unit(nn.Module):
-    """BN, conv 3x3, BN, PReLU, conv 3x3 (with the stride), BN, plus the skip."""
-
-    def __init__(self, channels: int, width: int, stride: int) -> None:
-        super().__init__()
-        self.shortcut_layer: Any
-        if channels == width:
-            self.shortcut_layer = nn.MaxPool2d(1, stride)
-        else:
-            self.shortcut_layer = nn.Sequential(nn.Conv2d(channels, width, 1, stride, bias=False), nn.BatchNorm2d(width))
-        self.res_layer = nn.Sequential(
-            nn.BatchNorm2d(channels),
-            nn.Conv2d(channels, width, 3, padding=1, bias=False),
-            nn.BatchNorm2d(width),
-            nn.PReLU(width),
-            nn.Conv2d(width, width, 3, stride, padding=1, bias=False),
-            nn.BatchNorm2d(width),
-        )
-
-    def forward(self, x: Any) -> Any:
-        return self.res_layer(x) + self.shortcut_layer(x)
 
 
 class AdaFaceIR(nn.Module):
@@ -55,7 +33,7 @@ class AdaFaceIR(nn.Module):
         self.input_layer = nn.Sequential(nn.Conv2d(3, 64, 3, padding=1, bias=False), nn.BatchNorm2d(64), nn.PReLU(64))
         units, channels = [], 64
         for width, count in zip(_WIDTHS, blocks, strict=True):
-            units += [_Unit(channels, width, 2), *(_Unit(width, width, 1) for _ in range(count - 1))]
+            units += [ResidualUnit(channels, width, 2, normalize=True), *(ResidualUnit(width, width, 1, normalize=True) for _ in range(count - 1))]
             channels = width
         self.body = nn.Sequential(*units)
         self.output_layer = nn.Sequential(

@@ -13,49 +13,14 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-import torch
 from torch import nn
 
 from .initialization import he
+from .units import ResidualUnit
 
 __all__ = ["IRSE", "ir_se50", "ir_se100", "ir_se152"]
 
 _WIDTHS = (64, 128, 256, 512)
-
-
-class _Excitation(nn.Module):
-    """Channels weighed by a sigmoid of two layers over their means."""
-
-    def __init__(self, channels: int, reduction: int = 16) -> None:
-        super().__init__()
-        self.fc1 = nn.Conv2d(channels, channels // reduction, 1, bias=False)
-        self.fc2 = nn.Conv2d(channels // reduction, channels, 1, bias=False)
-
-    def forward(self, x: Any) -> Any:
-        return x * torch.sigmoid(self.fc2(torch.relu(self.fc1(x.mean(dim=(2, 3), keepdim=True)))))
-
-
-class _Unit(nn.Module):
-    """BN, conv 3x3, PReLU, conv 3x3 (with the stride), BN, perhaps SE, plus the skip."""
-
-    def __init__(self, channels: int, width: int, stride: int, excite: bool) -> None:
-        super().__init__()
-        self.shortcut_layer: Any
-        if channels == width:
-            self.shortcut_layer = nn.MaxPool2d(1, stride)
-        else:
-            self.shortcut_layer = nn.Sequential(nn.Conv2d(channels, width, 1, stride, bias=False), nn.BatchNorm2d(width))
-        self.res_layer = nn.Sequential(
-            nn.BatchNorm2d(channels),
-            nn.Conv2d(channels, width, 3, padding=1, bias=False),
-            nn.PReLU(width),
-            nn.Conv2d(width, width, 3, stride, padding=1, bias=False),
-            nn.BatchNorm2d(width),
-            *([_Excitation(width)] if excite else []),
-        )
-
-    def forward(self, x: Any) -> Any:
-        return self.res_layer(x) + self.shortcut_layer(x)
 
 
 class IRSE(nn.Module):
@@ -67,7 +32,7 @@ class IRSE(nn.Module):
         self.input_layer = nn.Sequential(nn.Conv2d(3, 64, 3, padding=1, bias=False), nn.BatchNorm2d(64), nn.PReLU(64))
         units, channels = [], 64
         for width, count in zip(_WIDTHS, blocks, strict=True):
-            units += [_Unit(channels, width, 2, excite), *(_Unit(width, width, 1, excite) for _ in range(count - 1))]
+            units += [ResidualUnit(channels, width, 2, excite=excite), *(ResidualUnit(width, width, 1, excite=excite) for _ in range(count - 1))]
             channels = width
         self.body = nn.Sequential(*units)
         self.output_layer = nn.Sequential(nn.BatchNorm2d(512), nn.Dropout(dropout), nn.Flatten(), nn.Linear(512 * 7 * 7, dim), nn.BatchNorm1d(dim))

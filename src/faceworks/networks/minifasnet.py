@@ -15,26 +15,13 @@ import torch
 from torch import nn
 
 from .initialization import he
+from .units import Convolution
 
 __all__ = ["MiniFASNet", "minifasnet_v1se", "minifasnet_v2"]
 
 _V2 = {"conv_3": (13, 13, 13, 13), "conv_4": (231, 52, 26, 77, 26, 26), "conv_5": (26, 26)}
 _V1SE = {"conv_3": (13, 26, 13, 52), "conv_4": (154, 52, 26, 52, 26, 26), "conv_5": (26, 26)}
 """Inner channels of each stage's residual blocks."""
-
-
-class _Convolution(nn.Module):
-    """Convolution, BN and, unless linear, PReLU."""
-
-    def __init__(self, channels: int, width: int, kernel: int = 1, stride: int = 1, groups: int = 1, padding: int = 0, linear: bool = False) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(channels, width, kernel, stride, padding, groups=groups, bias=False)
-        self.bn = nn.BatchNorm2d(width)
-        self.prelu = None if linear else nn.PReLU(width)
-
-    def forward(self, x: Any) -> Any:
-        x = self.bn(self.conv(x))
-        return x if self.prelu is None else self.prelu(x)
 
 
 class _Excitation(nn.Module):
@@ -57,9 +44,9 @@ class _Bottleneck(nn.Module):
 
     def __init__(self, channels: int, inner: int, width: int, stride: int = 1, residual: bool = False, excite: bool = False) -> None:
         super().__init__()
-        self.conv = _Convolution(channels, inner)
-        self.conv_dw = _Convolution(inner, inner, 3, stride, groups=inner, padding=1)
-        self.project = _Convolution(inner, width, linear=True)
+        self.conv = Convolution(channels, inner)
+        self.conv_dw = Convolution(inner, inner, 3, stride, groups=inner, padding=1)
+        self.project = Convolution(inner, width, linear=True)
         self.se_module = _Excitation(width) if excite else None
         self.residual = residual
 
@@ -87,16 +74,16 @@ class MiniFASNet(nn.Module):
 
     def __init__(self, stages: dict[str, tuple[int, ...]], excite: bool, classes: int = 3, dropout: float = 0.2) -> None:
         super().__init__()
-        self.conv1 = _Convolution(3, 32, 3, stride=2, padding=1)
-        self.conv2_dw = _Convolution(32, 32, 3, groups=32, padding=1)
+        self.conv1 = Convolution(3, 32, 3, stride=2, padding=1)
+        self.conv2_dw = Convolution(32, 32, 3, groups=32, padding=1)
         self.conv_23 = _Bottleneck(32, 103, 64, stride=2)
         self.conv_3 = _Stage(64, stages["conv_3"], excite)
         self.conv_34 = _Bottleneck(64, 231, 128, stride=2)
         self.conv_4 = _Stage(128, stages["conv_4"], excite)
         self.conv_45 = _Bottleneck(128, 308, 128, stride=2)
         self.conv_5 = _Stage(128, stages["conv_5"], excite)
-        self.conv_6_sep = _Convolution(128, 512)
-        self.conv_6_dw = _Convolution(512, 512, 5, groups=512, linear=True)
+        self.conv_6_sep = Convolution(128, 512)
+        self.conv_6_dw = Convolution(512, 512, 5, groups=512, linear=True)
         self.linear = nn.Linear(512, 128, bias=False)
         self.bn = nn.BatchNorm1d(128)
         self.drop = nn.Dropout(dropout)

@@ -15,34 +15,12 @@ import torch
 from torch import nn
 
 from .initialization import he
+from .units import Convolution
 
 __all__ = ["MobileFaceNet"]
 
 _STAGES = ((2, 64, 5, 2), (4, 128, 1, 2), (2, 128, 6, 1), (4, 128, 1, 2), (2, 128, 2, 1))
 """Expansion, channels, repeats, stride of the first repeat."""
-
-
-class _Convolution(nn.Module):
-    """Convolution, BN and, unless linear, PReLU."""
-
-    def __init__(
-        self,
-        channels: int,
-        width: int,
-        kernel: int | tuple[int, int],
-        stride: int = 1,
-        padding: int = 0,
-        groups: int = 1,
-        linear: bool = False,
-    ) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(channels, width, kernel, stride, padding, groups=groups, bias=False)
-        self.bn = nn.BatchNorm2d(width)
-        self.prelu = None if linear else nn.PReLU(width)
-
-    def forward(self, x: Any) -> Any:
-        x = self.bn(self.conv(x))
-        return x if self.prelu is None else self.prelu(x)
 
 
 class _Bottleneck(nn.Module):
@@ -77,17 +55,17 @@ class MobileFaceNet(nn.Module):
 
     def __init__(self, dim: int = 128, size: tuple[int, int] = (112, 112)) -> None:
         super().__init__()
-        self.conv1 = _Convolution(3, 64, 3, stride=2, padding=1)
-        self.dw_conv1 = _Convolution(64, 64, 3, padding=1, groups=64)
+        self.conv1 = Convolution(3, 64, 3, stride=2, padding=1)
+        self.dw_conv1 = Convolution(64, 64, 3, padding=1, groups=64)
         blocks, channels = [], 64
         for expansion, width, repeats, stride in _STAGES:
             for index in range(repeats):
                 blocks.append(_Bottleneck(channels, width, stride if index == 0 else 1, expansion))
                 channels = width
         self.blocks = nn.Sequential(*blocks)
-        self.conv2 = _Convolution(128, 512, 1)
-        self.linear7 = _Convolution(512, 512, (size[0] // 16, size[1] // 16), groups=512, linear=True)
-        self.linear1 = _Convolution(512, dim, 1, linear=True)
+        self.conv2 = Convolution(128, 512, 1)
+        self.linear7 = Convolution(512, 512, (size[0] // 16, size[1] // 16), groups=512, linear=True)
+        self.linear1 = Convolution(512, dim, 1, linear=True)
         he(self, slope=0.25)
 
     def forward(self, x: Any) -> Any:
