@@ -9,6 +9,8 @@ import threading
 import time
 from pathlib import Path
 
+import numpy as np
+
 from faceworks import settings
 from faceworks.batch.rows import FaceRows, rows_of
 from faceworks.errors import AssetUnavailable, ImageError
@@ -74,3 +76,31 @@ class ToyRows(FaceRows):
         time.sleep(self.delay * len(pictures))
         face = Face([1, 2, 3, 4], 0.5, None, "toy")
         return [rows_of(picture, [FaceResult(face)] * (int(picture.pixels[0, 0, 0]) % 3)) for picture in pictures]
+
+
+@dataclasses.dataclass(frozen=True)
+class MortalRows(ToyRows):
+    """Dies by SIGKILL, once, at each picture whose red value is in `deadly` (of those without green); a file in `marks` remembers it."""
+
+    deadly: tuple[int, ...] = ()
+    marks: str = ""
+
+    def __call__(self, pictures):
+        for picture in pictures:
+            red, green, _ = picture.pixels[0, 0]
+            mark = Path(self.marks) / f"died-{red}"
+            if green == 0 and red in self.deadly and not mark.exists():
+                mark.touch()
+                os.kill(os.getpid(), signal.SIGKILL)
+        return super().__call__(pictures)
+
+
+def load_or_die(source):
+    if source == "die":
+        os.kill(os.getpid(), signal.SIGKILL)
+    return source
+
+
+def large(numbers):
+    time.sleep(0.005 * len(numbers))
+    return [np.full(200_000, number % 251, np.uint8) for number in numbers]

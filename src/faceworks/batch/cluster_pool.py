@@ -1,14 +1,17 @@
-"""The work of `map_images` on a Ray cluster: Ray Data over a pool of actors. The only module that speaks Ray.
+"""The work of `map_images` on a Ray cluster, through Ray Data. The only module that speaks Ray.
 
-Ray places the actors, holds back what a slow consumer cannot take, restarts actors that die and repeats what a lost machine had not handed over. Blocks are
-given back in the order of the sources.
+Ray places the work, holds back what a slow consumer cannot take, and repeats what a worker or a machine had not handed over when it died. Blocks are given back
+in the order of the sources. Its worker processes live as long as the run, and each opens the pipeline once (`_open`): that is an actor pool, made of tasks. Actors
+proper would bind work to the machine they stand on: when it goes and nothing has room for its successor, everything behind the bound block waits for ever (0110).
 """
 
 from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable, Iterator
+import uuid
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,25 +23,27 @@ from .pool import Outcome, Work
 
 __all__ = ["open_cluster"]
 
+REPETITIONS = 5
+"""So often a block is done again when what did it died. More is no accident: a picture that crashes a decoder would kill one worker after another."""
 
-def _actor(work: Work) -> type:
-    """The class of the pool's processes: each opens the pipeline once. `work` travels inside it, so that a restarted actor always has it."""
+_opened: dict[str, Callable[[Sequence[Any]], list[Outcome]]] = {}
+"""In a worker process: the function of the run that it works for."""
 
-    class Actor:
-        def __init__(self) -> None:
-            self.run: Any = None
 
-        def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
-            with settings.use(work.settings):
-                try:
-                    if self.run is None:
-                        self.run = work.open()
-                    outcomes: list[Any] = self.run([source for (source,) in batch["source"]])
-                except FaceworksError as error:  # nobody's picture: the driver shall end the run with this very error, which Ray would wrap
-                    outcomes = [error] * len(batch["source"])
-            return {"outcome": _column(outcomes)}
+def _open(run: str, work: Work) -> Callable[[Sequence[Any]], list[Outcome]]:
+    if run not in _opened:
+        _opened.clear()
+        _opened[run] = work.open()
+    return _opened[run]
 
-    return Actor
+
+def _compute(run: str, work: Work, batch: dict[str, Any]) -> dict[str, Any]:
+    with settings.use(work.settings):
+        try:
+            outcomes: list[Any] = _open(run, work)([source for (source,) in batch["source"]])
+        except FaceworksError as error:  # nobody's picture: the driver shall end the run with this very error, which Ray would wrap
+            outcomes = [error] * len(batch["source"])
+    return {"outcome": _column(outcomes)}
 
 
 def _column(values: list[Any]) -> Any:
@@ -50,7 +55,7 @@ def _column(values: list[Any]) -> Any:
 
 @contextlib.contextmanager
 def open_cluster(work: Work, count: int, size: int, address: str | None) -> Iterator[Callable[[list[Any]], Iterator[Outcome]]]:
-    """Yields `run(sources)`, which gives an outcome for each source, in order. `count` actors, 0: one for each processor of the cluster.
+    """Yields `run(sources)`, which gives an outcome for each source, in order. `count` at once, 0: one for each processor that the cluster has, now or later.
 
     Raises:
         ConfigError: no cluster at the address.
@@ -63,27 +68,40 @@ def open_cluster(work: Work, count: int, size: int, address: str | None) -> Iter
     ours = not ray.is_initialized()
     if ours:
         try:
-            ray.init(address=address, include_dashboard=False if address is None else None, log_to_driver=False, logging_level="error")
+            # "local": without it Ray would join whatever cluster was last started on this machine, be it a killed run's
+            ray.init(address=address or "local", include_dashboard=False if address is None else None, log_to_driver=False, logging_level="error")
         except (ConnectionError, ValueError, RuntimeError) as error:
             raise ConfigError(f"no Ray cluster at {address!r}: {error}") from error
     try:
-        actors = count or max(1, int(ray.cluster_resources().get("CPU", 1)))
         context = data.DataContext.get_current()
         context.execution_options.preserve_order = True
         context.enable_progress_bars = False
+        name = uuid.uuid4().hex
+
+        def compute(batch: dict[str, Any]) -> dict[str, Any]:
+            return _compute(name, work, batch)
 
         def run(sources: list[Any]) -> Iterator[Outcome]:
             if not sources:
                 return
-            # One block a batch, up to some thousands: what a killed actor costs, and the grain at which results flow back.
+            # One block a batch, up to some thousands: what a killed worker costs, and the grain at which results flow back.
             blocks = max(1, min(-(-len(sources) // size), 4096))
             items = data.from_items([{"source": (source,)} for source in sources], override_num_blocks=blocks)
-            pool = data.ActorPoolStrategy(size=min(actors, blocks))
-            for batch in items.map_batches(_actor(work), batch_size=size, compute=pool, num_cpus=1).iter_batches(batch_size=None):
-                for (outcome,) in batch["outcome"]:
-                    if isinstance(outcome, FaceworksError):
-                        raise outcome
-                    yield outcome
+            pool = data.TaskPoolStrategy(size=count or None)
+            with warnings.catch_warnings():  # Ray names no successor of this option yet, and without it a crash is repeated for ever
+                warnings.filterwarnings("ignore", message=r"`ray_remote_args` is deprecated")
+                results = items.map_batches(compute, batch_size=size, compute=pool, num_cpus=1, max_retries=REPETITIONS)
+            try:
+                for batch in results.iter_batches(batch_size=None):
+                    for (outcome,) in batch["outcome"]:
+                        if isinstance(outcome, FaceworksError):
+                            raise outcome
+                        yield outcome
+            except ray.exceptions.RayError as error:
+                raise FaceworksError(
+                    f"the Ray cluster gave up a block of {size} pictures after {REPETITIONS} repetitions ({type(error).__name__}): a picture crashes its worker, "
+                    "memory ran out, or the cluster lost what this run needs; what was written stays done, run again (executor='serial' finds the picture)"
+                ) from error
 
         yield run
     finally:

@@ -32,6 +32,8 @@ MODES = ("blur", "pixelate", "fill")  # equal to hiding.MODES (tested); here so 
 @click.option("--every", type=click.IntRange(min=1), default=1, show_default=True, metavar="N", help="Look at every n-th frame.")
 @click.option("--keyframes", is_flag=True, help="Look at keyframes alone: fast, for finding who is in a long film.")
 @click.option("--frames", "limit", type=click.IntRange(min=1), metavar="N", help="Stop after N frames (for cameras and streams).")
+@click.option("--reconnect", type=click.IntRange(min=0), default=0, show_default=True, metavar="N",
+              help="Open a camera or stream again when it breaks off, up to N times in a row.")  # fmt: skip
 @click.option("--fpir", type=float, metavar="RATE", help="Share of strangers that may be taken for somebody (needs a calibration).")
 @click.option("--threshold", type=float, metavar="T", help="Largest distance that names somebody. Default: the model card's.")
 @embedder_options
@@ -39,9 +41,9 @@ MODES = ("blur", "pixelate", "fill")  # equal to hiding.MODES (tested); here so 
 @common
 def video(
     source: str, gallery: str | None, out: Path | None, save: Path | None, best_shots: Path | None, every: int, keyframes: bool, limit: int | None,
-    fpir: float | None, threshold: float | None, as_json: bool, quiet: bool, **options: Any,
+    reconnect: int, fpir: float | None, threshold: float | None, as_json: bool, quiet: bool, **options: Any,
 ) -> int:  # fmt: skip
-    """Follow the faces of SRC: a video file, a camera (/dev/video0) or an rtsp:// stream.
+    """Follow the faces of SRC: a video file, a camera (/dev/video0) or an rtsp:// stream (which goes on until it ends or you press Ctrl-C).
 
     A track is one face from its first frame to its last; its template is the quality-weighted mean of its best pictures, and the gallery is asked
     about that. Without --gallery tracks have no names.
@@ -49,6 +51,7 @@ def video(
     import numpy as np
 
     from .. import image
+    from ..errors import ImageError
     from ..gallery import open_gallery
     from ..image import frames
     from ..video import FaceTracker, VideoOptions, follow
@@ -60,10 +63,9 @@ def video(
     with contextlib.ExitStack() as stack:
         opened = None if gallery is None else stack.enter_context(open_gallery(gallery, "r"))
         spec = given if opened is None else None
-        tracker = FaceTracker(spec, VideoOptions(every=every, keyframes=keyframes), opened, **asked)
+        tracker = FaceTracker(spec, VideoOptions(every=every, keyframes=keyframes, reconnect=reconnect), opened, **asked)
         write_row = stack.enter_context(_table(out)) if out is not None else lambda track: None
-        rate = frames.frame_rate(source) / every if save is not None else 0.0
-        add = stack.enter_context(frames.write(save, rate)) if save is not None else None
+        add = stack.enter_context(frames.write(save)) if save is not None else None
         advance = stack.enter_context(_bar(not quiet, "frames"))
 
         def finish(tracks: list[Track]) -> None:
@@ -74,20 +76,31 @@ def video(
                     image.save(_made(best_shots) / f"{track.number:04d}-{_name(track) or 'unknown'}.png", track.best_shot)
                 track.best_shot = nothing  # memory: only the figures are kept
 
-        for number, (frame, seen) in enumerate(follow(source, tracker), start=1):
-            if add is not None:
-                add(_drawn(frame.pixels, seen))
-            finish(tracker.ended())
-            advance()
-            if number == limit:
-                break
+        number, broken = 0, None
+        try:
+            for number, (frame, seen) in enumerate(follow(source, tracker), start=1):
+                if add is not None:
+                    add(_drawn(frame.pixels, seen), frame.time)
+                finish(tracker.ended())
+                advance()
+                if number == limit:
+                    break
+        except KeyboardInterrupt:
+            if not frames.is_live(source):
+                raise
+        except ImageError as error:
+            if not number:
+                raise
+            broken = error  # what was seen until then is kept, and the error said
         finish(tracker.close())
+    if broken is not None:
+        note(f"error: {broken}; what stands in the results was seen before")
     if as_json:
         print_json([dict(zip(COLUMNS, _row(track), strict=True)) for track in done])
     elif not quiet:
         rows = [(str(t.number), f"{t.first[1]:.2f}", f"{t.last[1]:.2f}", str(t.frames), _name(t) or "-", f"{t.best_quality:.0f}") for t in done]
         print_table([">track", ">from s", ">to s", ">frames", "person", ">best quality"], rows)
-    return 0
+    return 0 if broken is None else 2
 
 
 def _name(track: Track) -> str:

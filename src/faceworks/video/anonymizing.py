@@ -11,6 +11,7 @@ import numpy as np
 
 from ..hiding import Mode, hide
 from ..image import frames
+from ..image.frames import Frame
 from ..pipeline import Pipeline, PipelineSpec
 from ..types import Face
 from .motion import Tracker, TrackerOptions
@@ -45,10 +46,10 @@ def anonymize(
     """
     spec = (spec or PipelineSpec()).with_options(select="all", on_no_face="empty", min_score=doubtful)
     pipeline, tracker = Pipeline(spec), Tracker(TrackerOptions(sure=doubtful, keep=LINGER, confirm=1))
-    held: deque[tuple[int, Any, list[Face]]] = deque()
+    held: deque[tuple[Frame, list[Face]]] = deque()
     begun: dict[int, tuple[int, Face]] = {}
     count = 0
-    with frames.write(target, frames.frame_rate(source)) as add:
+    with frames.write(target) as add:
         for frame in frames.read(source):
             (faces,) = pipeline.detect([frame.pixels])
             owners = tracker.update([face.box for face in faces], [face.score for face in faces])
@@ -58,24 +59,24 @@ def anonymize(
                     first = begun.setdefault(owner.number, (frame.index, face))
                     if owner.seen in (1, SURE):
                         _hide_before(held, first, frame.index, face)
-            held.append((frame.index, frame.pixels, hidden))
+            held.append((frame, hidden))
             if len(held) > AHEAD:
-                _, pixels, faces = held.popleft()
-                add(hide(pixels, faces, mode, **options))
+                shown, faces = held.popleft()
+                add(hide(shown.pixels, faces, mode, **options), shown.time)
             count += 1
             advance()
-        for _, pixels, faces in held:
-            add(hide(pixels, faces, mode, **options))
+        for shown, faces in held:
+            add(hide(shown.pixels, faces, mode, **options), shown.time)
     return count
 
 
-def _hide_before(held: deque[tuple[int, Any, list[Face]]], first: tuple[int, Face], now: int, face: Face) -> None:
+def _hide_before(held: deque[tuple[Frame, list[Face]]], first: tuple[int, Face], now: int, face: Face) -> None:
     """Add the face to the held frames before its first sight: where it was then, or, once it has moved, where its speed says."""
     began, start = first
     speed = (face.box - start.box) / max(1, now - began)
-    for index, _, hidden in held:
-        if index < began:
-            hidden.append(_at(start.box - speed * (began - index)))
+    for frame, hidden in held:
+        if frame.index < began:
+            hidden.append(_at(start.box - speed * (began - frame.index)))
 
 
 def _at(box: Any) -> Face:

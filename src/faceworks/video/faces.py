@@ -28,7 +28,7 @@ class VideoOptions:
     """How a video is read and what is kept of it.
 
     Attributes:
-        every, keyframes: which frames are looked at: see `image.frames.read`.
+        every, keyframes, reconnect: which frames are looked at, and how often a stream is opened again: see `image.frames.read`.
         samples: so many of a track's best pictures are embedded into its template; a better one takes the place of the worst.
         doubtful: detections from this score on continue a track (ByteTrack's second round); they never begin one.
         least_quality: faces below this quality (0..100) enter no template unless the track has none better.
@@ -37,6 +37,7 @@ class VideoOptions:
 
     every: int = 1
     keyframes: bool = False
+    reconnect: int = 0
     samples: int = 5
     doubtful: float = 0.3
     least_quality: float = 10.0
@@ -209,5 +210,6 @@ def follow(source: str | Path, tracker: FaceTracker) -> Iterator[tuple[Frame, li
     """
     if tracker._last is not None:
         raise ConfigError("a FaceTracker follows one video; make a new one")
-    for frame in frames.read(source, every=tracker.options.every, keyframes=tracker.options.keyframes):
+    options = tracker.options
+    for frame in frames.read(source, every=options.every, keyframes=options.keyframes, reconnect=options.reconnect):
         yield frame, tracker.update(frame)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -189,3 +191,48 @@ def test_what_is_no_video(tmp_path):
         next(follow(tmp_path / "x.mp4", FaceTracker()))
     with pytest.raises(ImageError, match="not read"):
         next(frames.read("https://example.org/film.mp4"))
+
+
+LONG = """
+import sys
+from pathlib import Path
+import numpy as np
+from faceworks.cli.video import _drawn
+from faceworks.image import frames
+from faceworks.video import FaceTracker, follow
+
+def resident():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / 1e6
+
+tracker, levels, ended = FaceTracker(), [], 0
+with frames.write(sys.argv[2]) as add:
+    for frame, seen in follow(sys.argv[1], tracker):
+        add(_drawn(frame.pixels, seen), frame.time)
+        for track in tracker.ended():
+            ended += 1
+        if frame.index % 500 == 499:
+            levels.append(resident())
+print(frame.index + 1, ended + len(tracker.close()), *levels)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_memory_stays_flat_over_5000_frames(pictures, tmp_path):
+    """A face that comes and goes every hundred frames, the shipped models, the annotated film written: resident memory of frames 1,000 and 5,000 differs by 5 %."""
+    face = face_of(pictures, "person_a_2", 110)
+    with frames.write(tmp_path / "long.mp4", 25) as add:
+        for number in range(5000):
+            ground = np.full((160, 240, 3), 120, np.uint8)
+            if number % 100 < 60:
+                ground[20:130, number % 100 : number % 100 + 110] = face
+            add(ground)
+    done = subprocess.run([sys.executable, "-c", LONG, str(tmp_path / "long.mp4"), str(tmp_path / "saved.mp4")], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    count, tracks, *levels = map(float, done.stdout.split())
+    assert (count, tracks) == (5000, 50)
+    assert len(levels) == 10
+    assert max(levels[2:]) < 1.05 * levels[1], levels
+    times = [frame.time for frame in frames.read(tmp_path / "saved.mp4")]
+    assert len(times) == 5000
+    assert times[-1] == pytest.approx(4999 / 25, abs=0.01)
