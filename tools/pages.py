@@ -5,9 +5,10 @@
 
 A page is Markdown. `<!-- en -->`, `<!-- ko -->` and `<!-- both -->` say whose the prose below is. Blocks that start with ```python share one namespace and are
 run from top to bottom; in ```console blocks the lines that start with `$ faceworks` are run, everything else in them is what a reader sees. A block whose
-fence says `not-run="why"` is shown with its reason. The folder in which they run holds the sample pictures in `pictures/`; figures that the code saves there and the
-page names (`![…](figure.png)`) are put into the page, and below it stand the credits of the sample pictures that it uses. Any error ends the run: a page that lies is
-not built. What a page printed is kept in build/pages/ for as long as neither the page nor the sources change, so that tests and site run it once.
+fence says `not-run="why"` is shown with its reason (`not-run="why | 까닭"`: one for each language). The folder in which they run holds the sample pictures in
+`pictures/`; figures that the code saves there and the page names (`![…](figure.png)`) are put into the page, and below it stand the credits of the sample
+pictures that it uses. Any error ends the run: a page that lies is not built. What a page printed is kept in build/pages/ for as long as neither the page nor the
+sources change, so that tests and site run it once.
 """
 
 from __future__ import annotations
@@ -167,8 +168,9 @@ def credits_line(text: str, language: str) -> str:
 
     lines = dict(line.split(": ", 1) for line in cards.get("samples").attribution.strip().splitlines())
     wide = "faceworks.study.demo" in text  # a demo of its own takes all portraits
-    used = [lines[role] for role in ROLES if re.search(rf"\b{role}\b|pictures/{role}\.jpg", text) or (wide and role != "group")]
-    return f"*{'사진' if language == 'ko' else 'Pictures'}: {'; '.join(used)}.*" if used else ""
+    used = [lines[role] for role in ROLES if re.search(rf"\b{role}\b", text) or (wide and role != "group")]
+    linked = [re.sub(r", (https?://\S+)$", lambda found: f" ([{'출처' if language == 'ko' else 'source'}]({found[1]}))", line) for line in used]
+    return f"{'사진' if language == 'ko' else 'Pictures'}: {'; '.join(linked)}." if used else ""
 
 
 def _command(line: str, out: io.StringIO, name: str) -> None:
@@ -182,22 +184,27 @@ def _command(line: str, out: io.StringIO, name: str) -> None:
         raise SystemExit(f"{name}: `faceworks {line}` ended with {code}, not {wanted}: {errors.getvalue()}")
 
 
-def render(blocks: list[Block], outputs: list[str], figures: dict[str, bytes], language: str) -> str:
-    """The page in one language, with outputs and figures inside."""
+def render(blocks: list[Block], outputs: list[str], figures: dict[str, bytes], language: str, site: bool = False) -> str:
+    """The page in one language, with outputs and figures inside; `site`: outputs carry a class, for its style sheet."""
     parts = []
     for block, output in zip(blocks, outputs, strict=True):
         if block.kind:
             shown = re.sub(r"\s*# exit \d$", "", block.text, flags=re.MULTILINE)
             parts.append(f"```{block.kind}\n{shown}\n```")
             if block.why is not None:
-                parts.append(f"*{'실행하지 않음' if language == 'ko' else 'Not run here'}: {block.why}*")
+                parts.append(_reason(block.why, language))
             if output.strip():
-                parts.append(f"```text\n{output.rstrip()}\n```")
+                parts.append(f"``` {{ .text .output }}\n{output.rstrip()}\n```" if site else f"```text\n{output.rstrip()}\n```")
         elif block.language in ("both", language):
             parts.append(FIGURE.sub(lambda found: _inline(found, figures), block.text))
-    if figures:
-        parts.append(credits_line("\n".join(block.text for block in blocks), language))
+    if figures and (credit := credits_line("\n".join(block.text for block in blocks), language)):
+        parts.append(f"<small>{credit}</small>")
     return "\n\n".join(part.strip("\n") for part in parts) + "\n"
+
+
+def _reason(why: str, language: str) -> str:
+    english, _, korean = why.partition(" | ")
+    return f"*여기서는 실행하지 않음: {korean or english}*" if language == "ko" else f"*Not run here: {english}*"
 
 
 def _inline(found: re.Match[str], figures: dict[str, bytes]) -> str:
@@ -232,7 +239,7 @@ def notebook(blocks: list[Block], language: str) -> dict[str, Any]:
             lines = [f"!{line[2:]}" for line in block.text.splitlines() if line.startswith("$ ")] if block.kind == "console" else [block.text]
             add("code", re.sub(r"\s*# exit \d$", "", "\n".join(lines), flags=re.MULTILINE))
         elif block.kind:
-            add("markdown", f"```{block.kind}\n{block.text}\n```" + (f"\n*{block.why}*" if block.why else ""))
+            add("markdown", f"```{block.kind}\n{block.text}\n```" + (f"\n{_reason(block.why, language)}" if block.why else ""))
         elif block.language in ("both", language):
             for line in FIGURE.sub(lambda found: f"\0{found['name']}\0", block.text).split("\0"):
                 if FIGURE.fullmatch(f"![]({line})"):

@@ -46,7 +46,7 @@ def on_files(files: Files, config: Any) -> Files:
         files.remove(file)
         for language in spoken:
             name = _named(file.src_uri, language)
-            content = pages.render(*rendered, language)
+            content = pages.render(*rendered, language, site=True)
             if len(spoken) > 1:
                 content = _languages(content, file.src_uri, spoken, language, notebook=file.src_uri.startswith("tutorials/"))
             files.append(File.generated(config, name, content=content))
