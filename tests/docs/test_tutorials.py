@@ -45,7 +45,7 @@ def needs(page):
     for word in ("torch", "matplotlib", "scipy", "pyarrow", "sklearn", "pandas"):
         if re.search(rf"^(?:import|from) {word}\b", text, re.MULTILINE):
             pytest.importorskip(word, reason="the page needs an extra")
-    for word, module in (("dlib-hog", "dlib"), ("faceworks study", "statsmodels"), ("faceworks.networks", "torch")):
+    for word, module in (("dlib-hog", "dlib"), ("faceworks study", "statsmodels"), ("faceworks.networks", "torch"), ("to_pandas", "pandas")):
         if word in text:
             pytest.importorskip(module, reason="the page needs an extra")
 
