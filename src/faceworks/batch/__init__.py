@@ -37,8 +37,8 @@ __all__ = ["EXECUTORS", "SUFFIXES", "Executor", "Item", "expand", "map_images", 
 
 Executor: TypeAlias = Literal["serial", "threads", "processes", "ray"]
 EXECUTORS = ("serial", "threads", "processes", "ray")
-PORTION = 100_000
-"""So many sources are handed to a Ray cluster at once."""
+PORTION, PORTION_BYTES = 100_000, 512 << 20
+"""So many sources are handed to a Ray cluster at once, fewer where they carry their content (frames of a video, members of a compressed archive)."""
 NO_EFFECT = frozenset({"device", "threads", "threshold", "fmr", "calibration", "max_faces"})
 """Options of a spec that leave a picture's result as it is."""
 
@@ -86,6 +86,7 @@ def map_images(
     load: Callable[[Any], Any] | None = None,
     total: int | None = None,
     skipped: Callable[[], int] | None = None,
+    counts: Callable[[Any], int] | None = None,
     address: str | None = None,
 ) -> Iterator[Item]:
     """Map pictures to results; one `Item` for each source, in their order.
@@ -103,7 +104,8 @@ def map_images(
         on_error: "raise" ends at the first error instead.
         progress: bar on stderr, if that is a terminal.
         load: instead of `sources.load` (`image.load`, and references into archives).
-        total: number of sources for the bar, where they are an iterator; `skipped` tells how many of them were left out so far.
+        total: number of sources for the bar, where they are an iterator; `skipped` tells how many of them were left out so far. Where a source stands for
+            several pictures, `counts` tells how many, and `total` is their sum.
         address: of the Ray cluster; None starts one here, "auto" takes the one that runs.
 
     Raises:
@@ -132,13 +134,14 @@ def map_images(
         total = len(sources)
     kept = (Path(resume), identity) if resume is not None else None
     bar = progress_bar(progress, total, skipped or (lambda: 0))
+    counted = (bar, counts or (lambda source: 1))
     work = Work(task, step, load, active)
     if executor == "ray":
-        return _on_ray(work, sources, count, batch_size, kept, on_error, bar, address)
-    return _iterate(work, sources, executor, count, batch_size, kept, on_error, bar, contextvars.copy_context())
+        return _on_ray(work, sources, count, batch_size, kept, on_error, counted, address)
+    return _iterate(work, sources, executor, count, batch_size, kept, on_error, counted, contextvars.copy_context())
 
 
-_Bar: TypeAlias = "contextlib.AbstractContextManager[Callable[[], None]]"
+_Bar: TypeAlias = "tuple[contextlib.AbstractContextManager[Callable[..., None]], Callable[[Any], int]]"
 _Kept: TypeAlias = "tuple[Path, str] | None"
 
 
@@ -148,7 +151,7 @@ def _iterate(
     with contextlib.ExitStack() as stack:
         journal = stack.enter_context(Journal(*resume)) if resume is not None else None
         submit = stack.enter_context(open_pool(executor, count, work, context))
-        advance = stack.enter_context(bar)
+        advance = stack.enter_context(bar[0])
         window = 1 if executor == "serial" else 2 * count
         numbered = enumerate(sources)
         pending: deque[tuple[list[tuple[int, Any, str | None, bool]], Callable[[], list[Outcome]]]] = deque()
@@ -170,7 +173,7 @@ def _iterate(
             for item in items:
                 if item.error is not None and on_error == "raise":
                     raise item.error
-                advance()
+                advance(bar[1](item.source))
                 yield item
 
 
@@ -184,8 +187,8 @@ def _on_ray(
     with contextlib.ExitStack() as stack:
         journal = stack.enter_context(Journal(*resume)) if resume is not None else None
         run = stack.enter_context(open_cluster(work, count, size, address))
-        advance = stack.enter_context(bar)
-        while portion := list(islice(numbered, PORTION)):
+        advance = stack.enter_context(bar[0])
+        for portion in _portions(numbered):
             keys = [journal.key(source) if journal else None for _, source in portion]
             done = [journal is not None and key in journal.places for key in keys]
             outcomes = run([source for (_, source), old in zip(portion, done, strict=True) if not old])
@@ -195,6 +198,20 @@ def _on_ray(
                     result = journal.read(str(key)) if old else journal.write(key, result)
                 if error is not None and on_error == "raise":
                     raise error
-                advance()
+                advance(bar[1](source))
                 yield Item(index, source, result, error, old)
             next(outcomes, None)  # runs it to its end: Ray closes its pool before the next portion
+
+
+def _portions(numbered: Iterable[tuple[int, Any]]) -> Iterator[list[tuple[int, Any]]]:
+    portion: list[tuple[int, Any]] = []
+    held = 0
+    for index, source in numbered:
+        portion.append((index, source))
+        content = getattr(source, "data", source)  # of a reference that carries it, of an array; else the source itself
+        held += content.nbytes if hasattr(content, "nbytes") else len(content) if isinstance(content, bytes) else 0
+        if len(portion) >= PORTION or held >= PORTION_BYTES:
+            yield portion
+            portion, held = [], 0
+    if portion:
+        yield portion

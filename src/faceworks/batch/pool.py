@@ -21,7 +21,7 @@ from ..errors import ConfigError, FaceworksError, InputError, MissingDependency,
 if TYPE_CHECKING:
     from ..pipeline import PipelineSpec
 
-__all__ = ["Function", "Outcome", "Work", "open_pool"]
+__all__ = ["Function", "Outcome", "Work", "apply", "open_pool"]
 
 FATAL = (ModelError, ConfigError, MissingDependency)
 """Errors that are nobody's picture: they end the run."""
@@ -45,13 +45,13 @@ class Work:
         load = self.load or sources.load
         if callable(self.task):
             task = self.task
-            return lambda sources: _apply(lambda pictures, names: task(pictures), load, sources)
+            return lambda sources: apply(lambda pictures, names: task(pictures), load, sources)
         from ..pipeline import Pipeline
 
         pipeline = Pipeline(self.task)
         if self.step == "detect":
-            return lambda sources: _apply(lambda pictures, names: pipeline.detect(pictures), load, sources)
-        return lambda sources: _apply(pipeline.embed, load, sources)
+            return lambda sources: apply(lambda pictures, names: pipeline.detect(pictures), load, sources)
+        return lambda sources: apply(pipeline.embed, load, sources)
 
 
 @contextlib.contextmanager
@@ -150,8 +150,11 @@ def _work_on(sources: list[Any]) -> list[Outcome]:
     return outcomes
 
 
-def _apply(function: Callable[[list[Any], list[str]], Sequence[Any]], load: Callable[[Any], Any], sources: Sequence[Any]) -> list[Outcome]:
-    """Load and compute one batch; an outcome for each source."""
+def apply(function: Callable[[list[Any], list[str]], Sequence[Any]], load: Callable[[Any], Any], sources: Sequence[Any]) -> list[Outcome]:
+    """Load and compute one batch; an outcome for each source. If the function raises, each picture is tried alone to find whose error it is.
+
+    `function` takes the loaded pictures and their names. Errors that are nobody's picture (`FATAL`) are raised.
+    """
     outcomes: list[Outcome] = [(None, None)] * len(sources)
     pictures: list[Any] = []
     places: list[int] = []
