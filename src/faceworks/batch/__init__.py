@@ -86,6 +86,7 @@ def map_images(
     load: Callable[[Any], Any] | None = None,
     total: int | None = None,
     skipped: Callable[[], int] | None = None,
+    counts: Callable[[Any], int] | None = None,
     address: str | None = None,
 ) -> Iterator[Item]:
     """Map pictures to results; one `Item` for each source, in their order.
@@ -103,7 +104,8 @@ def map_images(
         on_error: "raise" ends at the first error instead.
         progress: bar on stderr, if that is a terminal.
         load: instead of `sources.load` (`image.load`, and references into archives).
-        total: number of sources for the bar, where they are an iterator; `skipped` tells how many of them were left out so far.
+        total: number of sources for the bar, where they are an iterator; `skipped` tells how many of them were left out so far. Where a source stands for
+            several pictures, `counts` tells how many, and `total` is their sum.
         address: of the Ray cluster; None starts one here, "auto" takes the one that runs.
 
     Raises:
@@ -132,13 +134,14 @@ def map_images(
         total = len(sources)
     kept = (Path(resume), identity) if resume is not None else None
     bar = progress_bar(progress, total, skipped or (lambda: 0))
+    counted = (bar, counts or (lambda source: 1))
     work = Work(task, step, load, active)
     if executor == "ray":
-        return _on_ray(work, sources, count, batch_size, kept, on_error, bar, address)
-    return _iterate(work, sources, executor, count, batch_size, kept, on_error, bar, contextvars.copy_context())
+        return _on_ray(work, sources, count, batch_size, kept, on_error, counted, address)
+    return _iterate(work, sources, executor, count, batch_size, kept, on_error, counted, contextvars.copy_context())
 
 
-_Bar: TypeAlias = "contextlib.AbstractContextManager[Callable[[], None]]"
+_Bar: TypeAlias = "tuple[contextlib.AbstractContextManager[Callable[..., None]], Callable[[Any], int]]"
 _Kept: TypeAlias = "tuple[Path, str] | None"
 
 
@@ -148,7 +151,7 @@ def _iterate(
     with contextlib.ExitStack() as stack:
         journal = stack.enter_context(Journal(*resume)) if resume is not None else None
         submit = stack.enter_context(open_pool(executor, count, work, context))
-        advance = stack.enter_context(bar)
+        advance = stack.enter_context(bar[0])
         window = 1 if executor == "serial" else 2 * count
         numbered = enumerate(sources)
         pending: deque[tuple[list[tuple[int, Any, str | None, bool]], Callable[[], list[Outcome]]]] = deque()
@@ -170,7 +173,7 @@ def _iterate(
             for item in items:
                 if item.error is not None and on_error == "raise":
                     raise item.error
-                advance()
+                advance(bar[1](item.source))
                 yield item
 
 
@@ -184,7 +187,7 @@ def _on_ray(
     with contextlib.ExitStack() as stack:
         journal = stack.enter_context(Journal(*resume)) if resume is not None else None
         run = stack.enter_context(open_cluster(work, count, size, address))
-        advance = stack.enter_context(bar)
+        advance = stack.enter_context(bar[0])
         for portion in _portions(numbered):
             keys = [journal.key(source) if journal else None for _, source in portion]
             done = [journal is not None and key in journal.places for key in keys]
@@ -195,7 +198,7 @@ def _on_ray(
                     result = journal.read(str(key)) if old else journal.write(key, result)
                 if error is not None and on_error == "raise":
                     raise error
-                advance()
+                advance(bar[1](source))
                 yield Item(index, source, result, error, old)
             next(outcomes, None)  # runs it to its end: Ray closes its pool before the next portion
 

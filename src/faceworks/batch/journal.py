@@ -54,9 +54,13 @@ class Journal:
     def key(self, source: Any) -> str | None:
         """Key of a source, None if it cannot be read (the worker will say why)."""
         try:
-            return hashlib.sha256(f"{self.content_hash(source)} {self.identity}".encode()).hexdigest()[:_DIGITS]
+            return self.key_of(self.content_hash(source))
         except (FaceworksError, OSError, TypeError):
             return None
+
+    def key_of(self, content: str) -> str:
+        """Key of a picture whose content hash (`image.content_hash`) is known."""
+        return hashlib.sha256(f"{content} {self.identity}".encode()).hexdigest()[:_DIGITS]
 
     def read(self, key: str) -> Any:
         """The result under a key."""

@@ -27,8 +27,8 @@ def watched(report: Callable[[int, int | None], None]) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def bar(shown: bool, total: int | None, skipped: Callable[[], int] = lambda: 0, what: str = "pictures") -> Iterator[Callable[[], None]]:
-    """A progress bar with rate and remaining time on stderr, if that is a terminal; yields the function that counts one more.
+def bar(shown: bool, total: int | None, skipped: Callable[[], int] = lambda: 0, what: str = "pictures") -> Iterator[Callable[..., None]]:
+    """A progress bar with rate and remaining time on stderr, if that is a terminal; yields the function that counts one more, or so many.
 
     `total` None: nobody knows. `skipped`: how many were left out so far; they count as done.
     """
@@ -36,15 +36,15 @@ def bar(shown: bool, total: int | None, skipped: Callable[[], int] = lambda: 0, 
     if watcher is not None:
         counted = 0
 
-        def tell() -> None:
+        def tell(more: int = 1) -> None:
             nonlocal counted
-            counted += 1
+            counted += more
             watcher(counted + skipped(), total)
 
         yield tell
         return
     if not shown or not sys.stderr.isatty():
-        yield lambda: None
+        yield lambda more=1: None
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
@@ -61,9 +61,9 @@ def bar(shown: bool, total: int | None, skipped: Callable[[], int] = lambda: 0, 
         task = progress.add_task(what, total=total)
         done = 0
 
-        def advance() -> None:
+        def advance(more: int = 1) -> None:
             nonlocal done
-            done += 1
+            done += more
             progress.update(task, completed=done + skipped())
 
         yield advance

@@ -137,7 +137,7 @@ def _say(document: dict[str, Any], out: Path, as_json: bool, quiet: bool) -> int
 @click.option("--neutral", type=click.Choice(["first", "mean", "each"]), help="Several sources of one identity; default as study.toml says.")
 @click.option("--skip-missing", is_flag=True, help="Run without models that are not here; the report names them.")
 @click.option(
-    "--executor", type=click.Choice(["serial", "threads", "processes"]), default="serial", show_default=True, help="How pictures are measured."
+    "--executor", type=click.Choice(["serial", "threads", "processes"]), default="threads", show_default=True, help="How pictures are measured."
 )
 @click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Default: one for each core.")
 @_withdrawn
@@ -288,7 +288,7 @@ def import_answers(file: Path, manifest: Path, out: Path, config_path: Path | No
 @study.command(short_help="A whole study whose conclusions are known beforehand.")
 @click.option("--out", default="study-demo", show_default=True, metavar="DIR", type=FOLDER, help="Where the material and the report go.")
 @click.option(
-    "--executor", type=click.Choice(["serial", "threads", "processes"]), default="serial", show_default=True, help="How pictures are measured."
+    "--executor", type=click.Choice(["serial", "threads", "processes"]), default="threads", show_default=True, help="How pictures are measured."
 )
 @common
 def demo(out: Path, executor: str, as_json: bool, quiet: bool) -> int:

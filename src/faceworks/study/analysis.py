@@ -11,8 +11,9 @@ from . import affect, expression, identity_summary, inference, locality
 from .check import labels_of
 from .config import StudyConfig
 from .identity import rate_key
-from .naming import EMOTIONS
+from .naming import EMOTIONS, display
 from .ratings import OTHER, Ratings, reliability
+from .words import speaker
 
 __all__ = ["FEW", "results", "sample", "warnings"]
 
@@ -102,8 +103,13 @@ def _rated(config: StudyConfig, faces: Sequence[Row], ratings: Ratings) -> dict[
         if not answers:
             continue
         columns = [label for label in EMOTIONS if label in {*targets, "neutral", *(answer for _, answer in answers)}] + [OTHER]
-        entry: dict[str, Any] = {"target": expression.matrix(answers, targets, columns), "models": {}}
         majority = ratings.majority("emotion", kind)
+        entry: dict[str, Any] = {"target": expression.matrix(answers, targets, columns), "models": {}, "other": None}
+        if kind == "ai" and (people := ratings.majority("emotion")):
+            common = [(people[name], majority[name]) for name, row in edits.items() if name in people and name in majority]
+            entry["other"] = (
+                expression.matrix(common, [label for label in columns if any(one == label for one, _ in common)], columns) if common else None
+            )
         for model in config.emotion:
             both = [(majority[row["picture"]], row[f"emotion_{model}"]) for row in faces if row["picture"] in majority and row["role"] == "edit"]
             rows = [label for label in (*columns, "unsure") if any(one == label for one, _ in both)]
@@ -114,55 +120,69 @@ def _rated(config: StudyConfig, faces: Sequence[Row], ratings: Ratings) -> dict[
 
 
 def warnings(config: StudyConfig, found: Mapping[str, Any], about: Mapping[str, Any]) -> list[str]:
-    """What a reader must know before any number. They stand at the top of the report."""
+    """What a reader must know before any number, in the report's language. They stand at the top of the report."""
+    say = speaker(config.language)
     texts = []
     people = found["sample"]["identities"]
     if people < FEW:
         texts.append(
-            f"Only {people} identities: with fewer than {FEW} nothing here speaks of other people; intervals and tests are shown for completeness."
-        )
+            say("Only {people} identities: with fewer than {few} nothing here speaks of other people; intervals and tests are shown for completeness.",
+                people=people, few=FEW)
+        )  # fmt: skip
     if len(config.embedders) == 1:
-        texts.append(f"One embedder alone ({config.embedders[0]}): whether another one agrees is unknown. Name at least two of different training.")
+        texts.append(
+            say(
+                "One embedder alone ({name}): whether another one agrees is unknown. Name at least two of different training.",
+                name=config.embedders[0],
+            )
+        )
     bare = [name for name in config.embedders if not about[name]["calibrated"]]
     if bare:
+        text = say("No calibration exists for {names} with {detector}: the thresholds come from this set’s own impostors, and there is no probability.",
+                   names=", ".join(bare), detector=config.detector)  # fmt: skip
         limits = {entry["limit"] for name in bare for entry in about[name]["thresholds"] if entry["metric"] == "cosine" and entry["limit"]}
-        reach = f" They vouch for no false match rate below {max(limits):.2g} (rule of three)." if limits else ""
-        texts.append(
-            f"No calibration exists for {', '.join(bare)} with {config.detector}: the thresholds come from this set's own impostors, and there is no probability."
-            + reach
-        )
+        if limits:
+            text += " " + say("They vouch for no false match rate below {limit} (rule of three).", limit=f"{max(limits):.2g}")
+        texts.append(text)
     for model, table in found["expression"]["models"].items():
         if table["never_said"]:
             texts.append(
-                f"{model} never says {', '.join(table['never_said'])} on this set: its misses there say more about the model than about the pictures."
-            )
+                say("{model} never says {labels} on this set: its misses there say more about the model than about the pictures.",
+                    model=model, labels=", ".join(display(label, config.language) for label in table["never_said"]))
+            )  # fmt: skip
     if not config.emotion:
-        texts.append("No emotion model: whether the intended emotion is shown rests on human ratings alone.")
+        texts.append(say("No emotion model: whether the intended emotion is shown rests on human ratings alone."))
     if found["affect"]["stand_in"]:
         texts.append(
-            "Valence and arousal come from a stand-in, a function of the emotion probabilities. It says nothing of its own and stays out of agreement and "
-            "inference. EmoNet is used when its file is here (faceworks study check)."
-        )
+            say("Valence and arousal come from a stand-in, a function of the emotion probabilities. It says nothing of its own and stays out of agreement and "
+                "inference. EmoNet is used when its file is here (faceworks study check).")
+        )  # fmt: skip
     drops = found["identity"]["drops"]
     if drops["against"] == "itself":
         texts.append(
-            f"No edit aims at neutral: there is no no-op baseline. The drop is measured against the picture itself, with the stated margin {drops['margin']:g} SD."
-        )
+            say("No edit aims at neutral: there is no no-op baseline. The drop is measured against the picture itself, with the stated margin {margin} SD.",
+                margin=f"{drops['margin']:g}")
+        )  # fmt: skip
     lazy = found["expression"]["lazy"]["counts"]
     if lazy["lazy"]:
-        texts.append(f"{lazy['lazy']} of {sum(lazy.values())} edits lie in the lazy corner: identity is kept because nothing changed.")
+        texts.append(
+            say(
+                "{count} of {total} edits lie in the lazy corner: identity is kept because nothing changed.",
+                count=lazy["lazy"],
+                total=sum(lazy.values()),
+            )
+        )
     for name in config.embedders:
         near = about[name]["neighbors"]
         if near and near["alike"]:
             texts.append(
-                f"{len(near['alike'])} of {near['identities']} identities have another so close that {name} takes both for one person at FMR {near['fmr']:g}."
-            )
+                say("{count} of {total} identities have another so close that {name} takes both for one person at FMR {fmr}.",
+                    count=len(near["alike"]), total=near["identities"], name=name, fmr=f"{near['fmr']:g}")
+            )  # fmt: skip
             break
-    lost = [row for row in found["sample"]["table"] if row["no_face"] or row["unreadable"]]
+    lost = sum(row["no_face"] + row["unreadable"] for row in found["sample"]["table"])
     if lost:
-        texts.append(
-            f"{sum(row['no_face'] + row['unreadable'] for row in lost)} pictures have no face or cannot be read; they count as failures, not as absent."
-        )
+        texts.append(say("{count} pictures have no face or cannot be read; they count as failures, not as absent.", count=lost))
     return texts
 
 

@@ -18,7 +18,7 @@ from .measure import pipeline_for
 from .run import run
 from .warps import EXPRESSIONS, express
 
-__all__ = ["CONTROLS", "make", "run_demo", "verdicts"]
+__all__ = ["CONTROLS", "make", "portrait", "run_demo", "verdicts"]
 
 PEOPLE = ("person_a_1", "person_b_1", "impostor_1", "impostor_2")
 CONTROLS = ("re-encode", "no change", "identity swap")
@@ -43,7 +43,7 @@ def make(folder: Path) -> Path:
         shutil.copyfile(paths["credits"], folder / "CREDITS.md")
     except OSError as error:
         raise ConfigError(f"cannot write into {folder}: {error.strerror or error}; name another folder with --out") from error
-    sources = {name: _portrait(paths[name]) for name in PEOPLE}
+    sources = {name: _sample(paths[name]) for name in PEOPLE}
     rows: list[Mapping[str, str]] = []
 
     def keep(identity: str, name: str, pixels: ImageArray, role: str, condition: str, generator: str, control: str = "", suffix: str = "png") -> None:
@@ -66,13 +66,20 @@ def make(folder: Path) -> Path:
     return folder / manifest.FILE
 
 
-def _portrait(path: Path) -> tuple[ImageArray, Any]:
-    """The head and shoulders at most `SIZE` wide, with the 68 points."""
+def _sample(path: Path) -> tuple[ImageArray, Any]:
+    found = portrait(path)
+    if found is None:
+        raise FaceworksError(f"no face was found in the sample {path.name}: the fetched models do not work here")
+    return found
+
+
+def portrait(path: Path) -> tuple[ImageArray, Any] | None:
+    """Head and shoulders of the largest face, at most `SIZE` wide and enlarged at most threefold, with its 68 points (68, 2); None without a face."""
     pixels = image.load(path)
     pipeline = pipeline_for(config.StudyConfig().detector, config.StudyConfig().embedders[0])
     faces = pipeline.find([pixels])
     if not faces[0]:
-        raise FaceworksError(f"no face was found in the sample {path.name}: the fetched models do not work here")
+        return None
     face = landmarks.ensure([pixels], faces, landmarks.load_landmarker(config.StudyConfig().landmarker))[0][0]
     assert face.landmarks is not None
     points = np.asarray(face.landmarks.points, np.float64)

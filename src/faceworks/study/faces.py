@@ -38,7 +38,8 @@ def displacement(source: Floats, edit: Floats) -> float | None:
 
 def variation(a: Mapping[str, float], b: Mapping[str, float]) -> float:
     """Total variation distance of two distributions over labels: half the sum of absolute differences, in [0, 1]."""
-    return 0.5 * sum(abs(a.get(label, 0.0) - b.get(label, 0.0)) for label in {*a, *b})
+    labels = sorted({*a, *b})  # a set has another order in every process, and the sum another last digit
+    return 0.5 * sum(abs(a.get(label, 0.0) - b.get(label, 0.0)) for label in labels)
 
 
 def said(probabilities: Mapping[str, float], unsure: float) -> str:

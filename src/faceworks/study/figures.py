@@ -14,7 +14,8 @@ import numpy as np
 
 from .config import StudyConfig
 from .fonts import covering
-from .naming import EMOTIONS, KOREAN, display
+from .naming import EMOTIONS, display
+from .words import KOREAN, speaker
 
 __all__ = ["COLORS", "Figure", "draw_all", "save"]
 
@@ -24,13 +25,6 @@ COLORS: Mapping[str, str] = {
 }  # fmt: skip
 SERIES = ("#2f6db5", "#c8382e", "#4b8b3b", "#d99a00", "#7b4fa3", "#1f9aa0", "#8c5a3c", "#6b7280")
 QUADRANTS = {"good": "#4b8b3b", "lazy": "#d99a00", "identity lost": "#c8382e", "neither": "#6b7280"}
-_KO = {
-    "z by emotion": "감정별 동일성 z (집합의 타인 쌍 기준 SD)", "verified": "확인 임계값", "share of comparisons": "비교 비율", "cosine": "코사인 유사도",
-    "same identity": "동일인 (원본–편집)", "set impostors": "타인 (같은 감정)", "FMR": "오일치율 (FMR)", "TAR": "정일치율 (TAR)", "target": "목표 감정", "said": "응답",
-    "valence": "정서가", "arousal": "각성", "identity kept (mean z)": "동일성 유지 (평균 z)", "expression changed (points)": "표정 변화 (랜드마크 이동, 눈 간격 단위)",
-    "good": "정상", "lazy": "변화 없음", "identity lost": "동일성 상실", "neither": "둘 다 아님", "ΔE2000 outside the face": "얼굴 밖 ΔE2000", "source": "원본",
-    "model": "모델", "human": "사람", "ai": "외부 모델", "intensity": "강도", "embedder": "임베더", "people": "사람",
-}  # fmt: skip
 
 
 class Figure:
@@ -40,8 +34,8 @@ class Figure:
         self.key, self.caption, self.drawn = key, caption, drawn
 
 
-def _say(config: StudyConfig, text: str) -> str:
-    return _KO.get(text, display(text, "ko")) if config.language == "ko" else text
+def _say(config: StudyConfig, text: str, **facts: object) -> str:
+    return speaker(config.language)(text, **facts)
 
 
 @contextmanager
@@ -49,7 +43,7 @@ def _style(config: StudyConfig) -> Iterator[str]:
     """Settings for one report, without touching the caller's; yields the letters that no font has."""
     import matplotlib
 
-    texts = [*_KO.values(), *KOREAN.values()] if config.language == "ko" else []
+    texts = [*KOREAN.values()] if config.language == "ko" else []
     families, lacking = covering([*texts, "−×κ′α≤ΔéÀ[]%"])
     options = {
         "font.family": families, "svg.hashsalt": "faceworks", "svg.fonttype": "path", "pdf.fonttype": 3, "axes.unicode_minus": False, "font.size": 9,
@@ -136,8 +130,11 @@ def _z(document: Mapping[str, Any], config: StudyConfig) -> Iterator[Figure]:
     axis.set_xticks(range(len(conditions)), [display(label, config.language) for label in conditions])
     axis.set_ylabel(_say(config, "z by emotion"))
     axis.legend(fontsize=7, loc="upper left", bbox_to_anchor=(1.0, 1.0))
-    yield Figure("identity-z", "Identity of every edit with its source, in standard deviations of what different people of this set score (0 = a stranger). "
-                 "Squares: mean with 95 % interval.", figure)  # fmt: skip
+    caption = (
+        "Identity of every edit with its source, in standard deviations of what different people of this set score (0 = a stranger). "
+        "Squares: mean with 95 % interval."
+    )
+    yield Figure("identity-z", _say(config, caption), figure)
 
 
 def _separation(document: Mapping[str, Any], config: StudyConfig) -> Iterator[Figure]:
@@ -152,14 +149,17 @@ def _separation(document: Mapping[str, Any], config: StudyConfig) -> Iterator[Fi
             axis.stairs(entry["histogram"][key], edges, color=color, lw=0.8)
         limit = next((t for t in document["embedders"][name]["thresholds"] if t["metric"] == "cosine" and t["distance"] is not None), None)
         if limit:
-            axis.axvline(1 - limit["distance"], color="#c8382e", lw=1, ls="--", label=f"{_say(config, 'verified')} {limit['fmr']:g}")
+            axis.axvline(1 - limit["distance"], color="#c8382e", lw=1, ls="--", label=_say(config, "verified {rate}", rate=f"{limit['fmr']:g}"))
         title = f"{name}\nd′ {entry['d_prime']:.2f}, " if entry["d_prime"] is not None else f"{name}\n"
         axis.set_title(f"{title}AUC {entry['auc']:.4f}, EER {100 * entry['eer']:.2f} %", fontsize=8)
         axis.set_xlabel(_say(config, "cosine"))
     axes[0].set_ylabel(_say(config, "share of comparisons"))
     axes[0].legend(fontsize=6.5)
-    yield Figure("separation", "Cosines of edits with their own source and of different identities showing the same emotion, with the threshold of the first "
-                 "rate. Cosines of different embedders are not comparable.", figure)  # fmt: skip
+    caption = (
+        "Cosines of edits with their own source and of different identities showing the same emotion, with the threshold of the first rate. "
+        "Cosines of different embedders are not comparable."
+    )
+    yield Figure("separation", _say(config, caption), figure)
     figure, (axis,) = _new(3.4, 3.0)
     for k, (name, entry) in enumerate(known.items()):
         curve = np.array(entry["roc"])
@@ -169,15 +169,17 @@ def _separation(document: Mapping[str, Any], config: StudyConfig) -> Iterator[Fi
     axis.set_ylabel(_say(config, "TAR"))
     axis.set_ylim(min([0.9, *(v for e in known.values() for rate, v in e["roc"] if rate > 0)]) - 0.02, 1.005)
     axis.legend(fontsize=7, loc="lower right")
-    yield Figure("roc", "Receiver operating characteristic of each embedder on this set.", figure)
+    yield Figure("roc", _say(config, "Receiver operating characteristic of each embedder on this set."), figure)
 
 
 def _confusions(document: Mapping[str, Any], config: StudyConfig) -> Iterator[Figure]:
     for number, (model, entry) in enumerate(document["results"]["expression"]["models"].items(), start=1):
-        yield _matrix(config, entry["open"], f"confusion-{number}", f"{model}, open set: share of each target, count below.")
+        yield _matrix(
+            config, entry["open"], f"confusion-{number}", _say(config, "{model}, open set: share of each target, count below.", model=model)
+        )
     for kind, entry in document["results"]["expression"]["raters"].items():
-        who = "People" if kind == "human" else "Outside model"
-        yield _matrix(config, entry["target"], f"confusion-{kind}", f"{who}: share of each target, count below.")
+        caption = "People: share of each target, count below." if kind == "human" else "Outside model: share of each target, count below."
+        yield _matrix(config, entry["target"], f"confusion-{kind}", _say(config, caption))
 
 
 def _matrix(config: StudyConfig, matrix: Mapping[str, Any], key: str, caption: str) -> Figure:
@@ -235,11 +237,11 @@ def _circumplex(document: Mapping[str, Any], config: StudyConfig) -> Iterator[Fi
                 mew=0.7,
                 label=_say(config, cloud["condition"]),
             )
-        stand_in = " (stand-in)" if kind == "model" and document["results"]["affect"]["stand_in"] else ""
+        stand_in = f" ({_say(config, 'stand-in')})" if kind == "model" and document["results"]["affect"]["stand_in"] else ""
         axis.set_title(_say(config, kind) + stand_in)
         axis.set(xlim=(-1.08, 1.08), ylim=(-1.08, 1.08), aspect="equal", xlabel=_say(config, "valence"), ylabel=_say(config, "arousal"))
         axis.legend(fontsize=6.5, loc="upper right", handletextpad=0.2)
-    yield Figure("circumplex", "Valence and arousal of every picture, mean (square) and 95 % ellipse by emotion.", figure)
+    yield Figure("circumplex", _say(config, "Valence and arousal of every picture, mean (square) and 95 % ellipse by emotion."), figure)
 
 
 def _lazy(document: Mapping[str, Any], config: StudyConfig) -> Iterator[Figure]:
@@ -256,8 +258,11 @@ def _lazy(document: Mapping[str, Any], config: StudyConfig) -> Iterator[Figure]:
     axis.set_xlabel(_say(config, "expression changed (points)"))
     axis.set_ylabel(_say(config, "identity kept (mean z)"))
     axis.legend(fontsize=7, loc="upper left", bbox_to_anchor=(1.0, 1.0))
-    yield Figure("lazy-edits", "Identity kept against expression changed. Left of the line, at high z, lies the lazy corner: identity is kept because nothing "
-                 "changed (an edit counts as changed, too, where the emotions’ distribution moved).", figure)  # fmt: skip
+    caption = (
+        "Identity kept against expression changed. Left of the line, at high z, lies the lazy corner: identity is kept because nothing changed "
+        "(an edit counts as changed, too, where the emotions’ distribution moved)."
+    )
+    yield Figure("lazy-edits", _say(config, caption), figure)
 
 
 def _locality(document: Mapping[str, Any], config: StudyConfig) -> Iterator[Figure]:
@@ -281,7 +286,8 @@ def _locality(document: Mapping[str, Any], config: StudyConfig) -> Iterator[Figu
     axis.set_xlabel(_say(config, "ΔE2000 outside the face"))
     axis.set_ylabel(_say(config, "z by emotion"))
     axis.legend(fontsize=7, loc="upper left", bbox_to_anchor=(1.0, 1.0))
-    yield Figure("locality", "Identity against how much the picture changed outside the face, edits that could be registered.", figure)
+    caption = "Identity against how much the picture changed outside the face, edits that could be registered."
+    yield Figure("locality", _say(config, caption), figure)
 
 
 def inline_svg(data: bytes, key: str) -> str:

@@ -12,10 +12,12 @@ from .affect import STAND_INS
 from .config import StudyConfig
 from .ratings import Ratings, scaled
 from .stats import adjusted, bootstrap_by, power_tost
+from .words import speaker
 
 __all__ = ["infer", "mixed"]
 
 Row = Mapping[str, Any]
+NO_MODEL = "the mixed model did not converge ({why}); means by emotion with a bootstrap of identities and raters"
 NUMERIC = ("intensity", "valence", "arousal", "naturalness", "sureness")
 
 
@@ -58,7 +60,8 @@ def mixed(rows: Sequence[Row], config: StudyConfig) -> dict[str, Any]:
                              f"{' + (1|identity)' * (identities > 1)}{' + (1|rater)' * (raters > 1)}", "base": emotions[0]}  # fmt: skip
     fitted, why = _fit(rows, formula, emotions[0], raters > 1, identities > 1)
     if fitted is None:
-        return found | {"method": "bootstrap", "note": f"the mixed model did not converge ({why}); means by emotion with a bootstrap of identities and raters",
+        say = speaker(config.language)
+        return found | {"method": "bootstrap", "note": say(NO_MODEL, why=say(why)),
                         "effects": _bootstrap(rows, emotions, config)}  # fmt: skip
     spread = float(np.sqrt(fitted.scale + fitted.vcomp.sum()))
     interval = fitted.conf_int()

@@ -1,6 +1,9 @@
 """Did the editor change the face alone, or did it make the whole picture anew? The edit is carried onto its source and compared by region.
 
 Evidence, not proof: an editor may re-create a background so well that it looks untouched, and a local edit may be re-saved by a program that scales it.
+
+All measures are taken at the working size. ΔE2000, the dearest of them, is taken at every `STEP`-th pixel of every `STEP`-th row, and only where the two
+pictures differ at all; structural similarity only about such places: elsewhere they are 0 and 1.
 """
 
 from __future__ import annotations
@@ -16,17 +19,14 @@ from numpy.typing import NDArray
 from .. import geometry, image
 from ..types import ImageArray
 from .color import delta_e2000, lab, ssim_map
+from .registration import register
+from .working import FACE, Floats, Mask, Working, fine_detail, hull
 
-__all__ = ["Locality", "Registration", "compare_pictures", "heat_map", "hull", "register", "verdict"]
+__all__ = ["Locality", "compare", "compare_pictures", "heat_map", "regress", "verdict"]
 
-Floats: TypeAlias = NDArray[np.float64]
-Mask: TypeAlias = NDArray[np.bool_]
-SIDE = 640
-"""Pictures are compared with their longer side at most this, both scaled alike."""
-MATCHES = 12
-"""Fewer matches outside the face say nothing about how the pictures lie."""
-RESIDUAL, INLIERS = 0.6, 0.8
-"""Registered: the median residual of all matches is at most this (px of the working size), and this share of them agrees with the fit within 2 px."""
+Single: TypeAlias = NDArray[np.float32]
+STEP = 2
+"""Distance of the pixels at which ΔE2000 is taken, in both directions."""
 SCALED = 0.004
 """A fitted scale farther from 1 means that the picture was resampled."""
 OUTSIDE_DELTA_E, OUTSIDE_SHARPNESS = 3.0, 0.65
@@ -40,64 +40,87 @@ REGIONS = ("face", "hair_neck", "background")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Registration:
-    """How an edit lies on its source.
+class Locality:
+    """One edit against its source.
 
     Attributes:
-        matrix: (2, 3) from edit to source in working pixels, or None.
-        residual: median distance of all matches after the fit, px. matches, inliers: number, and share within 2 px.
-        scale: of the fit, relative to the nominal ratio of the sizes.
+        row: for the table. difference: the ΔE2000 map (h, w) float32 at a `STEP`-th of the working size, 0 where the edit does not cover; None where the edit
+            could not be registered.
     """
 
-    matrix: Floats | None
-    residual: float | None
-    matches: int
-    inliers: float | None
-    scale: float | None
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Locality:
-    """One edit against its source: `row` for the table, `difference` the ΔE2000 map (h, w) of the working size (0 where the edit does not cover)."""
-
     row: dict[str, Any]
-    difference: Floats | None
+    difference: Single | None
 
 
 def compare_pictures(source: ImageArray, edit: ImageArray, source_points: Floats, edit_points: Floats) -> Locality:
     """Compare two pictures (H, W, 3) uint8 RGB with their 68 points in pixels of each."""
-    a, scale_a = _working(source)
-    b, scale_b = _working(edit)
-    points_a, points_b = (source_points + 0.5) * scale_a - 0.5, (edit_points + 0.5) * scale_b - 0.5
-    found = register(a, b, hull(points_a, a.shape[:2], 0.12), hull(points_b, b.shape[:2], 0.12))
+    return compare(Working(source, source_points), Working(edit, edit_points))
+
+
+def compare(source: Working, edit: Working) -> Locality:
+    """Compare an edit with its source."""
+    found = register(source, edit)
     row: dict[str, Any] = {
-        "resized": source.shape[:2] != edit.shape[:2], "residual": found.residual, "matches": found.matches, "inliers": found.inliers, "scale": found.scale,
+        "resized": source.size != edit.size, "residual": found.residual, "matches": found.matches, "inliers": found.inliers, "scale": found.scale,
     }  # fmt: skip
     for region in REGIONS:
         row |= {f"delta_e_{region}": None, f"ssim_{region}": None, f"same_{region}": None}
     row |= {"delta_e_outside": None, "sharpness_outside": None}
-    if found.matrix is None or not _registered(found):
+    if found.matrix is None or not found.holds:
         return Locality(row | {"verdict": "unregistered"}, None)
-    size = a.shape[:2]
+    size = source.shape
     # a fit that moves no corner by half a pixel is taken for the identity: resampling would only blur what is to be compared
-    still = a.shape == b.shape and _still(found.matrix, size)
-    warped = b if still else image.warp(b, found.matrix, size, interpolation="cubic")
-    covered: Mask = np.ones(size, bool) if still else image.warp(np.full_like(b, 255), found.matrix, size)[..., 0] > 254
-    face = hull(points_a, size, 0.06) | hull(geometry.apply(found.matrix, points_b), size, 0.06)
-    near = _around(points_a, size) & ~face
-    regions = {"face": face & covered, "hair_neck": near & covered, "background": ~face & ~near & covered}
-    difference = delta_e2000(lab(a), lab(warped)) * covered
-    structure = ssim_map(a, warped)
-    same = np.asarray((np.abs(a.astype(np.int16) - warped.astype(np.int16)) <= 2).all(axis=2), np.float64)
+    still = source.shape == edit.shape and _still(found.matrix, size)
+    warped = edit.pixels if still else image.warp(edit.pixels, found.matrix, size, interpolation="cubic")
+    beyond = source.beyond & ~hull(geometry.apply(found.matrix, edit.points), size, FACE)
+    regions = {"face": ~beyond, "hair_neck": beyond & source.around, "background": beyond & ~source.around, "outside": beyond}
+    if not still:
+        covered = image.warp(np.full_like(edit.pixels, 255), found.matrix, size)[..., 0] > 254
+        regions = {name: mask & covered for name, mask in regions.items()}
+    apart = cv2.absdiff(source.pixels, warped)
+    alike = cv2.inRange(apart, (0, 0, 0), (2, 2, 2))
+    differs = cv2.inRange(apart, (0, 0, 0), (0, 0, 0)) == 0
+    difference, structure = _difference(source.pixels, warped, differs), _structure(source.pixels, warped, differs)
+    if not still:
+        difference *= covered[::STEP, ::STEP]
     for region, mask in regions.items():
-        if mask.any():
-            row |= {
-                f"delta_e_{region}": float(difference[mask].mean()), f"ssim_{region}": float(structure[mask].mean()), f"same_{region}": float(same[mask].mean()),
-            }  # fmt: skip
-    outside = ~face & covered
-    row["delta_e_outside"] = float(difference[outside].mean()) if outside.any() else None
-    row["sharpness_outside"] = _sharpness(a, warped, outside)
+        sparse = mask[::STEP, ::STEP]
+        if sparse.any():
+            row[f"delta_e_{region}"] = _mean(difference, sparse)
+            if region != "outside":
+                row |= {f"ssim_{region}": _mean(structure, mask), f"same_{region}": _mean(alike, mask) / 255}
+    if row["delta_e_outside"] is not None:
+        row["sharpness_outside"] = _sharpness(source, edit.fine if still else fine_detail(warped), regions["outside"])
     return Locality(row | {"verdict": verdict(row)}, difference)
+
+
+def _mean(values: Any, mask: Any) -> float:
+    """Mean of `values` where the mask is; the sum runs in one order whatever the number of threads."""
+    return float((values * mask).sum(dtype=np.float64)) / int(np.count_nonzero(mask))
+
+
+def _difference(a: ImageArray, b: ImageArray, differs: Mask) -> Single:
+    """ΔE2000 at every `STEP`-th pixel of every `STEP`-th row."""
+    sparse = differs[::STEP, ::STEP]
+    out = np.zeros(sparse.shape, np.float32)
+    if sparse.any():
+        first, second = (lab(picture[::STEP, ::STEP][sparse], np.float32) for picture in (a, b))
+        out[sparse] = delta_e2000(first, second)
+    return out
+
+
+def _structure(a: ImageArray, b: ImageArray, differs: Mask) -> Single:
+    """Structural similarity (h, w), computed in the rectangle whose windows see a difference."""
+    out = np.ones(differs.shape, np.float32)
+    x, y, width, height = cv2.boundingRect(differs.view(np.uint8))
+    if width:
+        reach = 5  # half a window: where it begins to see the difference; twice that, so that the windows are whole
+        inner, outer = ((slice(max(0, y - grow), y + height + grow), slice(max(0, x - grow), x + width + grow)) for grow in (reach, 2 * reach))
+        part = ssim_map(a[outer], b[outer])
+        top, left = inner[0].start - outer[0].start, inner[1].start - outer[1].start
+        rows, columns = out[inner].shape
+        out[inner] = part[top : top + rows, left : left + columns]
+    return out
 
 
 def verdict(row: Mapping[str, Any]) -> str:
@@ -109,92 +132,44 @@ def verdict(row: Mapping[str, Any]) -> str:
     return "global" if row["delta_e_outside"] > OUTSIDE_DELTA_E or blurred or scaled else "local"
 
 
-def _registered(found: Registration) -> bool:
-    return found.residual is not None and found.inliers is not None and found.residual <= RESIDUAL and found.inliers >= INLIERS
-
-
 def _still(matrix: Floats, size: tuple[int, int]) -> bool:
     corners = np.array([[0, 0], [size[1], 0], [0, size[0]], [size[1], size[0]]], np.float64)
     return float(np.abs(geometry.apply(matrix, corners) - corners).max()) < 0.5
 
 
-def _working(picture: ImageArray) -> tuple[ImageArray, float]:
-    scale = min(1.0, SIDE / max(picture.shape[:2]))
-    if scale == 1.0:
-        return picture, 1.0
-    return image.resize(picture, (round(picture.shape[0] * scale), round(picture.shape[1] * scale))), scale
-
-
-def hull(points: Floats, size: tuple[int, int], grow: float) -> Mask:
-    """The face: convex hull of 68 points and a forehead as high as half the way from brows to mouth, grown by a share of the width of the face."""
-    down = points[48:60].mean(axis=0) - points[17:27].mean(axis=0)
-    outline = np.concatenate([points, points[17:27] - 0.5 * down])
-    mask = np.zeros(size, np.uint8)
-    cv2.fillConvexPoly(mask, cv2.convexHull(outline.round().astype(np.int32)), 1)
-    radius = max(1, round(grow * float(np.linalg.norm(points[16] - points[0]))))
-    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
-    return np.asarray(cv2.dilate(mask, kernel), bool)
-
-
-def _around(points: Floats, size: tuple[int, int]) -> Mask:
-    """Hair and neck: an ellipse about the face, 1.9 times as wide and 2.6 times as high as the points."""
-    low, high = points.min(axis=0), points.max(axis=0)
-    center, half = (low + high) / 2 - [0, 0.1 * (high[1] - low[1])], (high - low) / 2 * [1.9, 2.6]
-    y, x = np.mgrid[: size[0], : size[1]]
-    return np.asarray(((x - center[0]) / half[0]) ** 2 + ((y - center[1]) / half[1]) ** 2 <= 1)
-
-
-def register(source: ImageArray, edit: ImageArray, source_face: Mask, edit_face: Mask) -> Registration:
-    """A similarity from edit to source by features outside both faces: SIFT, ratio test, RANSAC (OpenCV's, whose generator has a fixed start)."""
-    detector = cv2.SIFT.create(nfeatures=1000, contrastThreshold=0.02)
-    (keys_a, words_a), (keys_b, words_b) = (
-        detector.detectAndCompute(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), (~face).astype(np.uint8) * 255)
-        for picture, face in ((source, source_face), (edit, edit_face))
-    )
-    if words_a is None or words_b is None or len(words_a) < MATCHES or len(words_b) < MATCHES:
-        return Registration(None, None, 0, None, None)
-    pairs = cv2.BFMatcher(cv2.NORM_L2).knnMatch(words_b, words_a, k=2)
-    good = [pair[0] for pair in pairs if len(pair) == 2 and pair[0].distance < 0.8 * pair[1].distance]
-    if len(good) < MATCHES:
-        return Registration(None, None, len(good), None, None)
-    start = np.array([keys_b[item.queryIdx].pt for item in good], np.float64)
-    end = np.array([keys_a[item.trainIdx].pt for item in good], np.float64)
-    matrix, _ = cv2.estimateAffinePartial2D(start, end, method=cv2.RANSAC, ransacReprojThreshold=2.0, maxIters=2000, confidence=0.999)
-    if matrix is None:
-        return Registration(None, None, len(good), None, None)
-    distance = np.linalg.norm(geometry.apply(matrix, start) - end, axis=1)
-    near = distance <= 2.0
-    if near.sum() >= MATCHES:
-        matrix = geometry.similarity_transform(start[near], end[near])
-        distance = np.linalg.norm(geometry.apply(matrix, start) - end, axis=1)
-    nominal = source.shape[0] / edit.shape[0]
-    scale = float(np.sqrt(abs(np.linalg.det(matrix[:, :2])))) / nominal
-    return Registration(matrix, float(np.median(distance)), len(good), float((distance <= 2.0).mean()), scale)
-
-
-def _sharpness(source: ImageArray, edit: ImageArray, where: Mask) -> float | None:
-    """Energy of the finest detail (Laplacian) of the edit over the source's, on the source's most detailed tenth outside the face; None if all is flat."""
-    luma = np.array([0.299, 0.587, 0.114], np.float32)
-    fine_a, fine_b = (np.asarray(cv2.Laplacian(picture.astype(np.float32) @ luma, cv2.CV_32F)) for picture in (source, edit))
-    values = np.abs(fine_a[where])
-    if values.size < 1000:
+def _sharpness(source: Working, edit: Single, where: Mask) -> float | None:
+    """Energy of the finest detail of the edit over the source's, on the source's most detailed tenth outside the face; None if all is flat."""
+    values = source.strength[::STEP, ::STEP][where[::STEP, ::STEP]]
+    if values.size < 250:
         return None
-    level = max(float(np.quantile(values, 0.9)), 4.0)
-    chosen = where & (np.abs(fine_a) >= level)
-    if chosen.sum() < 200:
+    place = round(0.9 * (values.size - 1))
+    values.partition(place)
+    chosen = where & (source.strength >= max(float(values[place]), 4.0))
+    if np.count_nonzero(chosen) < 200:
         return None
     # the covariance with the source, not the plain energy: noise of compression is no detail
-    return float((fine_a[chosen] * fine_b[chosen]).sum() / (fine_a[chosen] ** 2).sum())
+    kept = source.fine * chosen
+    return float((kept * edit).sum(dtype=np.float64) / (kept * source.fine).sum(dtype=np.float64))
 
 
-def heat_map(source: ImageArray, difference: Floats, top: float = 20.0) -> ImageArray:
-    """The source in gray under the difference in color: transparent at 0, yellow to red at `top` ΔE2000 and more."""
-    small = image.resize(source, difference.shape) if source.shape[:2] != difference.shape else source
-    gray = np.repeat((small.astype(np.float64) @ [0.299, 0.587, 0.114])[..., None], 3, axis=2)
-    strength = np.clip(difference / top, 0, 1)[..., None]
+def heat_map(source: ImageArray, difference: Single, top: float = 20.0) -> ImageArray:
+    """The source in gray under the difference in color: transparent at 0, yellow to red at `top` ΔE2000 and more. The size is that of `source`."""
+    height, width = source.shape[:2]
+    values = cv2.resize(difference, (width, height), interpolation=cv2.INTER_AREA if height < difference.shape[0] else cv2.INTER_LINEAR)
+    level = (np.clip(values / top, 0, 1) * 255).astype(np.uint8)
+    gray = (source.astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32))[..., None]
+    mixed = gray * _HEAT[level, 3:] + _HEAT[level, :3]
+    return np.asarray((mixed + 0.5).astype(np.uint8))
+
+
+def _heat() -> Single:
+    """Color and what is left of the gray, for 256 strengths."""
+    strength = (np.arange(256) / 255.0)[:, None]
     color = np.array([255.0, 220.0, 40.0]) * (1 - strength) + np.array([200.0, 0.0, 40.0]) * strength
-    mixed = gray * (1 - np.sqrt(strength)) + color * np.sqrt(strength)
-    return np.asarray(mixed.round(), np.uint8)
+    return np.concatenate([color * np.sqrt(strength), 1 - np.sqrt(strength)], axis=1).astype(np.float32)
+
+
+_HEAT = _heat()
 
 
 def regress(rows: Sequence[Mapping[str, Any]], pairs: Sequence[Mapping[str, Any]], embedders: Sequence[str]) -> list[dict[str, Any]]:

@@ -1,7 +1,4 @@
-"""Everything that models say of one picture, with the detector fixed: face, 68 points, one vector for each embedder, emotions, valence and arousal.
-
-`Measure` is a task for `batch.map_images`: picklable, and its results are plain JSON types, so that a killed run continues from its journal.
-"""
+"""Everything that models say of one picture, with the detector fixed: face, 68 points, one vector for each embedder, emotions, valence and arousal."""
 
 from __future__ import annotations
 
@@ -9,21 +6,18 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import api, batch, cards, convert, landmarks
+from .. import api, cards, convert, landmarks
 from ..attributes.quality import measure as quality
 from ..pipeline import Pipeline
 from ..types import Categorical, Face, ImageArray, Scalar
-from .config import StudyConfig
-from .manifest import Picture
 from .naming import canonical
 
-__all__ = ["Measure", "Record", "measure_all", "pipeline_for"]
+__all__ = ["Measure", "Record", "pipeline_for", "record_of"]
 
 Floats: TypeAlias = NDArray[np.float64]
 VERSION = 1
@@ -67,7 +61,7 @@ def pipeline_for(detector: str, embedder: str) -> Pipeline:
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """The task: pictures in, dictionaries out."""
+    """The task: pictures in, dictionaries out; picklable, and what it gives becomes plain JSON types."""
 
     detector: str
     landmarker: str
@@ -131,30 +125,8 @@ class Measure:
         return hashlib.sha256(json.dumps([VERSION, names, files]).encode()).hexdigest()[:16]
 
 
-def measure_all(
-    config: StudyConfig,
-    pictures: Sequence[Picture],
-    journal: Path,
-    executor: Literal["serial", "threads", "processes"] = "serial",
-    workers: int | None = None,
-    progress: bool = True,
-) -> tuple[list[Record], int]:
-    """A record for each picture, in their order, and how many came from the journal.
-
-    `journal` is a folder; what is in it is not computed again, even after a kill -9. It holds vectors of faces: only its owner can read it.
-    """
-    task = Measure(config.detector, config.landmarker, config.embedders, config.emotion, config.affect)
-    journal.mkdir(parents=True, exist_ok=True, mode=0o700)
-    kept = journal / f"{task.digest}.jsonl"
-    items = batch.map_images(task, [item.path for item in pictures], executor=executor, workers=workers, resume=kept, progress=progress, batch_size=4)
-    records, resumed = [], 0
-    for item in items:
-        resumed += item.resumed
-        records.append(Record(error=str(item.error)) if item.error is not None else _record(item.result))
-    return records, resumed
-
-
-def _record(found: Mapping[str, Any]) -> Record:
+def record_of(found: Mapping[str, Any]) -> Record:
+    """The record that an entry of the journal holds."""
     if "points" not in found:
         return Record(size=tuple(found["size"]), faces=found["faces"])
     return Record(

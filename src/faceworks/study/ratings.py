@@ -18,6 +18,7 @@ from ..errors import ConfigError, ManifestError
 from .config import Scales
 from .naming import EMOTIONS, canonical, nfc
 from .stats import alpha, fleiss, icc
+from .words import speaker
 
 __all__ = ["COLUMNS", "LEVELS", "OTHER", "Rating", "Ratings", "checked", "exclude", "load_files", "read_rows", "reliability", "scaled", "to_rows"]
 
@@ -195,12 +196,14 @@ def to_rows(ratings: Iterable[Rating]) -> list[dict[str, Any]]:
     return [{name: getattr(item, name) for name in COLUMNS} for item in ratings]
 
 
-def exclude(rows: Sequence[Rating], scales: Scales, withdrawn: Iterable[str] = ()) -> Ratings:
-    """Leave out raters who withdrew, failed attention checks, or were too quick. Rules are the config's; each exclusion keeps its reason.
+def exclude(rows: Sequence[Rating], scales: Scales, withdrawn: Iterable[str] = (), language: str = "en") -> Ratings:
+    """Leave out raters who withdrew, failed attention checks, or were too quick. Rules are the config's; each exclusion keeps its reason in
+    the report's language, but for "withdrawn".
 
     Raises:
         ConfigError: a withdrawn code that nobody has: a typing error there would keep somebody's answers.
     """
+    say = speaker(language)
     raters = list(dict.fromkeys(row.rater for row in rows))
     gone = list(withdrawn)
     if unknown := [code for code in gone if code not in raters]:
@@ -215,9 +218,11 @@ def exclude(rows: Sequence[Rating], scales: Scales, withdrawn: Iterable[str] = (
         if rater in excluded or not own:
             continue
         if failed > scales.max_failed_checks:
-            excluded[rater] = f"failed {failed} attention check{'s' * (failed > 1)} (at most {scales.max_failed_checks} allowed)"
+            excluded[rater] = say(
+                "failed {failed} of the attention checks (at most {allowed} allowed)", failed=failed, allowed=scales.max_failed_checks
+            )
         elif times and float(np.median([t for t in times if t is not None])) < scales.min_seconds:
-            excluded[rater] = f"median time per picture below {scales.min_seconds:g} s"
+            excluded[rater] = say("median time per picture below {seconds} s", seconds=f"{scales.min_seconds:g}")
     # what a withdrawn rater said is gone for good; who was excluded by a rule stays in the count
     kept = tuple(row for row in rows if row.rater not in excluded)
     return Ratings(kept, excluded, len([rater for rater in raters if excluded.get(rater) != "withdrawn"]))

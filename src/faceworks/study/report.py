@@ -12,8 +12,9 @@ from . import export, figures
 from .config import StudyConfig
 from .identity import rate_key
 from .methods import methods
-from .naming import EMOTIONS, display
-from .tables import between, numbered
+from .naming import EMOTIONS
+from .tables import between, measure_name, numbered
+from .words import Say, speaker
 
 __all__ = ["contact_rows", "write_report"]
 
@@ -21,74 +22,80 @@ TEMPLATES = Path(__file__).parent / "templates"
 MOST = 60
 """Identities on the contact sheet; the worst come first, the rest are in tables/pairs.csv."""
 HEATS = 12
-WORDS: Mapping[str, Mapping[str, str]] = {
-    "en": {
-        "at_a_glance": "At a glance", "warnings": "Read this first", "sample": "Sample", "identity": "Is it still the same person?",
-        "drop": "What the edit costs, and equivalence", "expression": "Does it show what it should?", "lazy": "Lazy edits", "affect": "Valence and arousal",
-        "intensity": "Intensity and naturalness", "locality": "Where did the picture change?", "reliability": "Raters", "inference": "Inference",
-        "contact": "Every person, worst first", "methods": "Methods", "models": "Models and versions", "kept": "verified at FMR", "edits": "edits",
-        "identities": "identities", "recognized": "intended emotion recognized", "lazy_edits": "lazy edits", "raters": "raters", "source": "source",
-        "skip": "Left out, because their files were not here:",
-    },
-    "ko": {
-        "at_a_glance": "한눈에 보기", "warnings": "먼저 읽어 주세요", "sample": "표본", "identity": "여전히 같은 사람인가?", "drop": "편집에 따른 저하와 동등성",
-        "expression": "의도한 감정이 나타나는가?", "lazy": "변화 없는 편집", "affect": "정서가와 각성", "intensity": "강도와 자연스러움",
-        "locality": "이미지의 어디가 바뀌었는가?",
-        "reliability": "평정자", "inference": "추론", "contact": "인물별 이미지 (나쁜 순서)", "methods": "방법", "models": "모델과 버전", "kept": "확인됨, FMR",
-        "edits": "편집 이미지", "identities": "인물", "recognized": "의도한 감정 인식", "lazy_edits": "변화 없는 편집", "raters": "평정자", "source": "원본",
-        "skip": "파일이 없어 제외한 모델:",
-    },
+SECTIONS = {
+    "identity": "Is it still the same person?", "drop": "What the edit costs, and equivalence", "expression": "Does it show what it should?",
+    "lazy": "Lazy edits", "affect": "Valence and arousal", "intensity": "Intensity and naturalness", "locality": "Where did the picture change?",
+    "reliability": "Raters", "inference": "Inference", "contact": "Every person, worst first", "methods": "Methods", "models": "Models and versions",
 }  # fmt: skip
+"""Anchor -> heading, in the order of the page."""
 
 
 def write_report(document: dict[str, Any], config: StudyConfig, out: Path) -> None:
     """report.html, figures/, tables/tables.tex and .docx, methods.{en,ko}.txt. Nothing in them depends on the clock."""
     import jinja2
 
+    say = speaker(config.language)
     drawn, lacking = figures.draw_all(document, config)
     if lacking:
-        document["results"]["warnings"].append(
-            f"No installed font has the letters {lacking[:20]}: the figures show boxes there. Install a Korean font (fonts-nanum)."
+        text = say(
+            "No installed font has the letters {letters}: the figures show boxes there. Install a Korean font (fonts-nanum).", letters=lacking[:20]
         )
+        document["results"]["warnings"].append(text)
     figures.save(drawn, out / "figures")
     tables = numbered(config, document["results"])
     both = {language: methods(document, config, language) for language in ("en", "ko")}
     for language, paragraphs in both.items():
         write_whole(out / f"methods.{language}.txt", "\n\n".join(paragraphs) + "\n")
-    export.write(tables, config.title, both[config.language], out / "tables")
+    export.write(tables, say(config.title), both[config.language], out / "tables")
     environment = jinja2.Environment(loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True)
     page = environment.get_template("report.html").render(
-        config=config, doc=document, found=document["results"], words=WORDS[config.language], methods=both,
+        config=config, doc=document, found=document["results"], t=say, methods=both, sections=SECTIONS,
         figures={key: {"caption": caption, "svg": figures.inline_svg(forms["svg"], key)} for key, caption, forms in drawn},
         tables={key: [table for table in tables if table.key == key] for key in ("T1", "T2", "T3", "T4", "T5", "T6")},
-        cards=_cards(document, config), rows=contact_rows(document, config, out)[:MOST], hidden=max(0, document["results"]["sample"]["identities"] - MOST),
-        heats=_heats(document, config, out), say=lambda label: WORDS[config.language]["source"] if label == "source" else display(label, config.language),
-        drops=_drops(document, config), verdicts=_verdicts(document), between=between,
+        cards=_cards(document, config, say), rows=contact_rows(document, config, out)[:MOST],
+        hidden=max(0, document["results"]["sample"]["identities"] - MOST), heats=_heats(document, out), drops=document["results"]["identity"]["drops"]["table"],
+        verdicts=_verdicts(document), between=between, measure_name=measure_name, origin=lambda about, limit: _origin(say, about, limit),
+        rate=rate_key(config.fmrs[0]),
     )  # fmt: skip
     write_whole(out / "report.html", page)
 
 
-def _cards(document: Mapping[str, Any], config: StudyConfig) -> list[tuple[str, str, str]]:
+def _origin(say: Say, about: Mapping[str, Any], limit: Mapping[str, Any]) -> str:
+    """Where a threshold comes from, in the report's language; `limit["source"]` says it in English, at length, for run.json."""
+    if limit["kind"] == "calibration":
+        known = about["calibration"]
+        return say("calibration: {dataset}, {people} people, {date}", dataset=known["dataset"], people=known["people"], date=known["date"])
+    if limit["kind"] == "none":
+        return say("none: one identity alone has no impostors")
+    parts = [say("set impostors, n = {n}", n=about["impostors"]["n"])]
+    if limit["limit"]:
+        parts.append(say("vouches for FMR ≤ {limit} only (rule of three)", limit=f"{limit['limit']:.2g}"))
+    return ", ".join(parts)
+
+
+def _cards(document: Mapping[str, Any], config: StudyConfig, say: Say) -> list[tuple[str, str, str]]:
     """The few numbers at the top: (big, small, class)."""
-    words, found = WORDS[config.language], document["results"]
+    found = document["results"]
     first = rate_key(config.fmrs[0])
-    cards = [(str(found["sample"]["identities"]), words["identities"], ""), (str(found["sample"]["edits"]), words["edits"], "")]
+    cards = [(str(found["sample"]["identities"]), say("identities"), ""), (str(found["sample"]["edits"]), say("edits"), "")]
     for name, entry in found["identity"]["verified"].items():
         value = entry[first]
         if value["share"] is not None:
             mark = "good" if value["share"] >= 0.99 else "bad" if value["share"] < 0.9 else "fair"
-            cards.append((f"{100 * value['share']:.1f} %", f"{words['kept']} {first}, {name} ({value['k']}/{value['n']})", mark))
+            cards.append((f"{100 * value['share']:.1f} %", f"{say('verified at FMR')} {first}, {name} ({value['k']}/{value['n']})", mark))
     for model, entry in found["expression"]["models"].items():
         value = entry["open"]["accuracy"]
         if value:
-            cards.append((f"{100 * value['share']:.1f} %", f"{words['recognized']}, {model} ({value['k']}/{value['n']})", ""))
+            cards.append((f"{100 * value['share']:.1f} %", f"{say('intended emotion recognized')}, {model} ({value['k']}/{value['n']})", ""))
     for kind, entry in found["expression"]["raters"].items():
         value = entry["target"]["accuracy"]
-        cards.append((f"{100 * value['share']:.1f} %", f"{words['recognized']}, {kind} ({value['k']}/{value['n']})", ""))
+        if value:
+            who = say("people" if kind == "human" else "outside model")
+            cards.append((f"{100 * value['share']:.1f} %", f"{say('intended emotion recognized')}, {who} ({value['k']}/{value['n']})", ""))
     lazy = found["expression"]["lazy"]["counts"]["lazy"]
-    cards.append((str(lazy), words["lazy_edits"], "bad" if lazy else "good"))
+    cards.append((str(lazy), say("lazy edits"), "bad" if lazy else "good"))
     if found["reliability"]["table"]:
-        cards.append((str(found["reliability"]["raters"]), words["raters"], ""))
+        cards.append((str(found["reliability"]["raters"]), say("raters"), ""))
     return cards
 
 
@@ -131,18 +138,12 @@ def contact_rows(document: Mapping[str, Any], config: StudyConfig, out: Path) ->
     return sorted(found.values(), key=lambda entry: (entry["worst"], entry["identity"]))
 
 
-def _heats(document: Mapping[str, Any], config: StudyConfig, out: Path) -> list[dict[str, Any]]:
+def _heats(document: Mapping[str, Any], out: Path) -> list[dict[str, Any]]:
     """Difference maps of the edits that changed most outside the face, and of the least."""
     rows = sorted((row for row in document["locality"] if row["delta_e_outside"] is not None), key=lambda row: (-row["delta_e_outside"], row["edit"]))
     chosen = rows if len(rows) <= HEATS else rows[: HEATS - 4] + rows[-4:]
-    return [
-        row | {"image": _image(out / "thumbs" / f"{row['thumb']}-heat.jpg"), "label": display(row["condition"], config.language)} for row in chosen
-    ]
+    return [row | {"image": _image(out / "thumbs" / f"{row['thumb']}-heat.jpg")} for row in chosen]
 
 
 def _verdicts(document: Mapping[str, Any]) -> dict[str, int]:
     return {name: sum(row["verdict"] == name for row in document["locality"]) for name in ("local", "global", "unregistered")}
-
-
-def _drops(document: Mapping[str, Any], config: StudyConfig) -> list[dict[str, Any]]:
-    return [row | {"label": display(row["condition"], config.language)} for row in document["results"]["identity"]["drops"]["table"]]

@@ -23,10 +23,10 @@ from .config import StudyConfig
 from .faces import face_rows
 from .identity import compare
 from .identity_summary import separation
-from .locality_run import measure_locality
-from .measure import measure_all
+from .locality_run import Kept, measure_locality
 from .ratings import Ratings, exclude, load_files, scaled, to_rows
 from .tables import codebook, summary_rows, write_csv
+from .visits import measure_all
 
 __all__ = ["SCHEMA", "plain", "report", "run"]
 
@@ -55,11 +55,14 @@ def run(
     withdrawn: Iterable[str] = (),
     skip_missing: bool = False,
     neutral: str | None = None,
-    executor: Literal["serial", "threads", "processes"] = "serial",
+    executor: Literal["serial", "threads", "processes"] = "threads",
     workers: int | None = None,
     progress: bool = True,
 ) -> dict[str, Any]:
     """Run a study and write everything into `out`: run.json, report.html, tables/, figures/, thumbs/, journal/. Returns what run.json holds.
+
+    The same pictures, configuration and seed give the same bytes, whatever the executor; dates and timings stand in run.json alone. A run that was killed
+    continues with what its journals hold.
 
     Raises:
         ManifestError, ConfigError: before any model is opened.
@@ -80,14 +83,15 @@ def run(
     except OSError as error:
         raise ConfigError(f"cannot write into {out}: {error.strerror or error}; name another folder with --out") from error
     measured = time.perf_counter()
-    records, resumed = measure_all(config, manifest.pictures, out / "journal", executor, workers, progress)
+    kept = Kept(out)
+    records, resumed = measure_all(config, manifest.pictures, out / "journal", kept, executor, workers, progress)
     seconds = {"models": time.perf_counter() - measured}
     by_name = {item.name: record for item, record in zip(manifest.pictures, records, strict=True)}
     faces = face_rows(config, manifest, by_name)
     require_edits(faces)
     identity = compare(config, manifest, by_name)
     started = time.perf_counter()
-    local = measure_locality(manifest, by_name, out, executor, workers, progress)
+    local = measure_locality(manifest, by_name, kept, executor, workers, progress)
     seconds["locality"] = time.perf_counter() - started
     document = {
         "schema": SCHEMA, "config": dataclasses.asdict(config), "config_hash": config.digest, "manifest_hash": manifest.digest,
@@ -133,7 +137,7 @@ def _finish(document: dict[str, Any], out: Path, files: Iterable[str | Path], wi
     config = config_of(document)
     known = [row["picture"] for row in document["faces"] if row["role"] != "reference"]
     rows = load_files(files, known, config.ratings, config.aliases)
-    kept = exclude(rows, config.ratings, withdrawn)
+    kept = exclude(rows, config.ratings, withdrawn, config.language)
     document["results"] = plain(results(config, document["faces"], document["pairs"], document["locality"], document["embedders"], kept))
     _write_tables(document, kept, config, out)
     write_report(document, config, out)

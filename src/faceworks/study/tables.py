@@ -12,9 +12,9 @@ from typing import Any
 
 from .config import StudyConfig
 from .identity import rate_key
-from .naming import display
+from .words import Say, speaker
 
-__all__ = ["Table", "codebook", "csv_text", "number", "numbered", "summary_rows", "write_csv"]
+__all__ = ["Table", "codebook", "csv_text", "measure_name", "number", "numbered", "summary_rows", "write_csv"]
 
 Row = Mapping[str, Any]
 
@@ -146,44 +146,39 @@ def codebook(files: Mapping[str, Iterable[str]]) -> list[dict[str, str]]:
 
 
 def numbered(config: StudyConfig, found: Row) -> list[Table]:
-    """T1 to T6."""
-    return [*_t1(config, found), *_t2(config, found), *_t3(config, found), *_t4(config, found), *_t5(config, found), *_t6(found)]
+    """T1 to T6, in the report's language."""
+    say = speaker(config.language)
+    return [*_t1(say, found), *_t2(config, say, found), *_t3(say, found), *_t4(say, found), *_t5(say, found), *_t6(say, found)]
 
 
-def _t1(config: StudyConfig, found: Row) -> list[Table]:
+def _heads(say: Say, *names: str) -> tuple[str, ...]:
+    return tuple(map(say, names))
+
+
+def _t1(say: Say, found: Row) -> list[Table]:
     rows = [
-        (r["role"], display(r["condition"], config.language), str(r["identities"]), str(r["pictures"]), str(r["no_face"]), str(r["unreadable"]), str(r["several_faces"]),
+        (say(r["role"]), say(r["condition"]), str(r["identities"]), str(r["pictures"]), str(r["no_face"]), str(r["unreadable"]), str(r["several_faces"]),
          number(r["face_width"], 0)) for r in found["sample"]["table"]
     ]  # fmt: skip
-    head = ("Role", "Emotion", "Identities", "Pictures", "No face", "Unreadable", "Several faces", "Median face width, px")
-    return [Table("T1", "Sample", head, tuple(rows), left=2)]
+    head = _heads(say, "Role", "Emotion", "Identities", "Pictures", "No face", "Unreadable", "Several faces", "Median face width, px")
+    return [Table("T1", say("Sample"), head, tuple(rows), left=2)]
 
 
-def _t2(config: StudyConfig, found: Row) -> list[Table]:
+def _t2(config: StudyConfig, say: Say, found: Row) -> list[Table]:
     rates = [rate_key(f) for f in config.fmrs]
     rows = []
     for r in found["identity"]["t2"]:
         s, z = r["similarity"], r["z"]
-        rows.append((r["embedder"], display(r["condition"], config.language), str(s["n"]), number(s["mean"]), number(s["sd"]), between(s), number(z["mean"], 2),
+        rows.append((r["embedder"], say(r["condition"]), str(s["n"]), number(s["mean"]), number(s["sd"]), between(s), number(z["mean"], 2),
                      between(z, 2), *(counted(r["verified"][rate]) for rate in rates), str(r["failures"])))  # fmt: skip
-    head = (
-        "Embedder",
-        "Emotion",
-        "n",
-        "Mean cosine",
-        "SD",
-        "95 % CI",
-        "Mean z",
-        "95 % CI of z",
-        *(f"Verified at FMR {rate}" for rate in rates),
-        "Failures",
-    )
-    note = ("Intervals of means: t over identities. Verified: exact binomial interval; a failure to detect counts as not verified. Cosines are not comparable "
-            "between embedders; z is. “all” leaves the no-op baseline out.")  # fmt: skip
-    return [Table("T2", "Identity by emotion and embedder", head, tuple(rows), note, left=2)]
+    head = (*_heads(say, "Embedder", "Emotion", "n", "Mean cosine", "SD", "95 % CI", "Mean z", "95 % CI of z"),
+            *(say("Verified at FMR {rate}", rate=rate) for rate in rates), say("Failures"))  # fmt: skip
+    note = say("Intervals of means: t over identities. Verified: exact binomial interval; a failure to detect counts as not verified. Cosines are not comparable "
+               "between embedders; z is. “all” leaves the no-op baseline out.")  # fmt: skip
+    return [Table("T2", say("Identity by emotion and embedder"), head, tuple(rows), note, left=2)]
 
 
-def confusion_table(config: StudyConfig, key: str, title: str, matrix: Row) -> Table:
+def confusion_table(say: Say, title: str, matrix: Row) -> Table:
     """Counts and row percentages, with recall and H_u."""
     rows = []
     for name, counts in zip(matrix["rows"], matrix["counts"], strict=True):
@@ -191,71 +186,77 @@ def confusion_table(config: StudyConfig, key: str, title: str, matrix: Row) -> T
         cells = [f"{count} ({100 * count / total:.0f} %)" if count else "0" for count in counts]
         recall = matrix["recall"].get(name)
         rate = matrix["unbiased_hit_rate"].get(name)
-        rows.append((display(name, config.language), *cells, counted(recall) if recall else "–", number(rate, 2)))
-    head = ("Target", *(display(name, config.language) for name in matrix["columns"]), "Recall [95 % CI]", "H_u")
-    parts = [f"accuracy {counted(matrix['accuracy'])}" if matrix["accuracy"] else "", f"macro-F1 {number(matrix['macro_f1'], 3)}",
-             f"κ {number(matrix['kappa'], 3)}", f"top-2 {counted(matrix['top2'])}" if matrix["top2"] else ""]  # fmt: skip
-    note = "; ".join(part for part in parts if part) + ". The row “source” (pictures before editing) enters no figure."
-    return Table(key, title, head, tuple(rows), note)
+        rows.append((say(name), *cells, counted(recall) if recall else "–", number(rate, 2)))
+    head = (say("Target"), *map(say, matrix["columns"]), say("Recall [95 % CI]"), "H_u")
+    parts = [say("accuracy {value}", value=counted(matrix["accuracy"])) if matrix["accuracy"] else "",
+             say("macro-F1 {value}", value=number(matrix["macro_f1"], 3)), say("κ {value}", value=number(matrix["kappa"], 3)),
+             say("top-2 {value}", value=counted(matrix["top2"])) if matrix["top2"] else ""]  # fmt: skip
+    note = "; ".join(part for part in parts if part) + ". " + say("The row “source” (pictures before editing) enters no figure.")
+    return Table("T3", title, head, tuple(rows), note)
 
 
-def _t3(config: StudyConfig, found: Row) -> list[Table]:
+def _t3(say: Say, found: Row) -> list[Table]:
     tables = []
     for model, entry in found["expression"]["models"].items():
-        tables.append(confusion_table(config, "T3", f"Target × {model}, open set", entry["open"]))
-        tables.append(confusion_table(config, "T3", f"Target × {model}, renormalized to the targets and neutral", entry["renormalized"]))
+        tables.append(confusion_table(say, say("Target × {model}, open set", model=model), entry["open"]))
+        tables.append(confusion_table(say, say("Target × {model}, renormalized to the targets and neutral", model=model), entry["renormalized"]))
+    titles = {
+        "human": ("Target × people (every answer)", "People (most frequent answer) × {model}"),
+        "ai": ("Target × outside model (every answer)", "Outside model (most frequent answer) × {model}"),
+    }
     for kind, entry in found["expression"]["raters"].items():
-        word = "people" if kind == "human" else "outside model"
-        tables.append(confusion_table(config, "T3", f"Target × {word} (every answer)", entry["target"]))
-        for model, matrix in entry["models"].items():
-            tables.append(confusion_table(config, "T3", f"{word[0].upper() + word[1:]} (most frequent answer) × {model}", matrix))
+        tables.append(confusion_table(say, say(titles[kind][0]), entry["target"]))
+        tables += [confusion_table(say, say(titles[kind][1], model=model), matrix) for model, matrix in entry["models"].items()]
+        if entry["other"]:
+            tables.append(confusion_table(say, say("People × outside model (most frequent answers)"), entry["other"]))
     return tables
 
 
-def _t4(config: StudyConfig, found: Row) -> list[Table]:
+def _t4(say: Say, found: Row) -> list[Table]:
     t4 = found["affect"]
-    words = {"model": t4["model"] + (" (stand-in)" if t4["stand_in"] else ""), "human": "people", "ai": "outside model"}
+    words = {"model": t4["model"] + (f" ({say('stand-in')})" if t4["stand_in"] else ""), "human": say("people"), "ai": say("outside model")}
     rows = [
-        (words[r["who"]], display(r["condition"], config.language), str(r["valence"]["n"]), number(r["valence"]["mean"], 2), number(r["valence"]["sd"], 2),
+        (words[r["who"]], say(r["condition"]), str(r["valence"]["n"]), number(r["valence"]["mean"], 2), number(r["valence"]["sd"], 2),
          between(r["valence"], 2), number(r["arousal"]["mean"], 2), number(r["arousal"]["sd"], 2), between(r["arousal"], 2)) for r in t4["table"]
     ]  # fmt: skip
-    tables = [
-        Table(
-            "T4", "Valence and arousal, −1 to 1", ("Who", "Emotion", "n", "Valence", "SD", "95 % CI", "Arousal", "SD", "95 % CI"), tuple(rows), left=2
-        )
-    ]
+    head = _heads(say, "Who", "Emotion", "n", "Valence", "SD", "95 % CI", "Arousal", "SD", "95 % CI")
+    tables = [Table("T4", say("Valence and arousal, −1 to 1"), head, tuple(rows), left=2)]
     if t4["agreement"]:
-        rows = [
-            (f"{words[r['a']]} – {words[r['b']]}", r["what"], str(r["n"]), *(number(r[k], 3) for k in ("ccc", "pearson", "rmse", "sagr")))
+        between_two = [
+            (f"{words[r['a']]} – {words[r['b']]}", say(r["what"]), str(r["n"]), *(number(r[k], 3) for k in ("ccc", "pearson", "rmse", "sagr")))
             for r in t4["agreement"]
         ]  # fmt: skip
-        tables.append(Table("T4", "Agreement over pictures", ("Between", "What", "n", "CCC", "Pearson", "RMSE", "SAGR"), tuple(rows), left=2))
+        head = _heads(say, "Between", "What", "n", "CCC", "Pearson", "RMSE", "SAGR")
+        tables.append(Table("T4", say("Agreement over pictures"), head, tuple(between_two), left=2))
     return tables if t4["table"] else []
 
 
-def _t5(config: StudyConfig, found: Row) -> list[Table]:
+def measure_name(say: Say, name: str) -> str:
+    """A measure of T5 in the report's language."""
+    start = "1 − P(neutral), "
+    return say(start + "{model}", model=name.removeprefix(start)) if name.startswith(start) else say(name)
+
+
+def _t5(say: Say, found: Row) -> list[Table]:
     rows = [
-        (r["measure"], display(r["condition"], config.language), str(r["n"]), number(r["mean"]), number(r["sd"]), between(r))
+        (measure_name(say, r["measure"]), say(r["condition"]), str(r["n"]), number(r["mean"]), number(r["sd"]), between(r))
         for r in found["intensity"]["table"]
     ]
-    note = (
-        ""
-        if found["intensity"]["naturalness_rated"]
-        else "Naturalness is empty: nobody has rated it. A quality score for recognition is not naturalness."
-    )
-    return [Table("T5", "Intensity and naturalness", ("Measure", "Emotion", "n", "Mean", "SD", "95 % CI"), tuple(rows), note, left=2)]
+    note = "Naturalness is empty: nobody has rated it. A quality score for recognition is not naturalness."
+    head = _heads(say, "Measure", "Emotion", "n", "Mean", "SD", "95 % CI")
+    return [Table("T5", say("Intensity and naturalness"), head, tuple(rows), "" if found["intensity"]["naturalness_rated"] else say(note), left=2)]
 
 
-def _t6(found: Row) -> list[Table]:
+def _t6(say: Say, found: Row) -> list[Table]:
     tables = []
     for key, title in (("table", "Rater reliability (people)"), ("with_ai", "Agreement with the outside model as one more rater")):
         rows = []
         for r in found["reliability"][key]:
             single, average = ({"low": r[f"icc_{k}_low"], "high": r[f"icc_{k}_high"]} for k in ("single", "average"))
-            rows.append((r["question"], str(r["raters"]), str(r["pictures"]), str(r["answers"]), number(r["icc_single"], 3) + " " + between(single, 2),
+            rows.append((say(r["question"]), str(r["raters"]), str(r["pictures"]), str(r["answers"]), number(r["icc_single"], 3) + " " + between(single, 2),
                          number(r["icc_average"], 3) + " " + between(average, 2), number(r["alpha"], 3), number(r["fleiss_kappa"], 3)))  # fmt: skip
         if rows:
-            head = ("Question", "Raters", "Pictures", "Answers", "ICC(2,1)", "ICC(2,k)", "Krippendorff’s α", "Fleiss’ κ")
+            head = _heads(say, "Question", "Raters", "Pictures", "Answers", "ICC(2,1)", "ICC(2,k)", "Krippendorff’s α", "Fleiss’ κ")
             note = "ICC over pictures that all raters rated (a dash where blocks are incomplete: then α speaks). α: nominal, ordinal or interval as the question is."
-            tables.append(Table("T6", title, head, tuple(rows), note))
+            tables.append(Table("T6", say(title), head, tuple(rows), say(note)))
     return tables

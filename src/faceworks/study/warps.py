@@ -13,7 +13,7 @@ from .. import geometry, image
 from ..errors import InputError
 from ..types import ImageArray
 from .faces import STABLE
-from .locality import hull
+from .working import hull
 
 __all__ = ["EXPRESSIONS", "composite", "express", "morph", "move"]
 

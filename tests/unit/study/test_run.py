@@ -104,8 +104,8 @@ def test_a_killed_run_continues(study: Path, tmp_path: Path, run: Run, monkeypat
     journal.write_text("".join(lines[:-3]) + lines[-3][:40], encoding="utf-8")  # killed while writing
     module = importlib.import_module("faceworks.study.locality_run")
     done: list[int] = []
-    real = module.compare_pictures
-    monkeypatch.setattr(module, "compare_pictures", lambda *parts: done.append(1) or real(*parts))
+    real = module.compare
+    monkeypatch.setattr(module, "compare", lambda *parts: done.append(1) or real(*parts))
     assert run(study, out)["locality"] == first
     assert len(done) == 3
 
@@ -174,7 +174,7 @@ def test_ratings_join_without_any_model(study: Path, tmp_path: Path, run: Run) -
     document = report(out, [tmp_path / "ratings.csv"], withdrawn=["R3"])
     assert fake.calls == 1
     found = document["results"]
-    assert found["reliability"]["excluded"] == {"R0": "failed 1 attention check (at most 0 allowed)", "R3": "withdrawn"}
+    assert found["reliability"]["excluded"] == {"R0": "failed 1 of the attention checks (at most 0 allowed)", "R3": "withdrawn"}
     assert "R3" not in (out / "tables" / "ratings.csv").read_text(encoding="utf-8")
     t6 = {row["question"]: row for row in found["reliability"]["table"]}
     assert t6["intensity"]["raters"] == 2
@@ -245,12 +245,11 @@ def test_tables_open_elsewhere(study: Path, tmp_path: Path, run: Run) -> None:
 
 @pytest.mark.slow
 def test_korean_letters_are_in_the_figures(study: Path, tmp_path: Path, run: Run) -> None:
-    from faceworks.study.figures import _KO
     from faceworks.study.fonts import covering
-    from faceworks.study.naming import KOREAN
+    from faceworks.study.words import KOREAN
 
-    families, lacking = covering([*_KO.values(), *KOREAN.values()])
-    if lacking == "".join(sorted({c for t in [*_KO.values(), *KOREAN.values()] for c in t if "가" <= c <= "힣"})):
+    families, lacking = covering(KOREAN.values())
+    if lacking == "".join(sorted({c for t in KOREAN.values() for c in t if "가" <= c <= "힣"})):
         pytest.skip("no Korean font is installed")
     assert not lacking, f"{families} lack {lacking}"
     tools.write_config(study, 'language = "ko"\n')
