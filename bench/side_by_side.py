@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
 from run import child, graph_of, markdown
 
 ROOT = Path(__file__).resolve().parent.parent
