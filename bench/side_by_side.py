@@ -204,7 +204,9 @@ def _note(base: Path, found: dict[str, Measured], pictures: int) -> None:
     notes.write_text(json.dumps(data))
 
 
-def _measure_open(found: dict[str, Measured], commands: dict[str, list[str]], environment: dict[str, str], rounds: int, tasks: list[str]) -> None:
+def _measure_open(
+    base: Path, found: dict[str, Measured], commands: dict[str, list[str]], environment: dict[str, str], rounds: int, tasks: list[str], pictures: int
+) -> None:
     workers: dict[str, Worker] = {}
     try:
         for name in list(found):
