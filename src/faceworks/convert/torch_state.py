@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import fnmatch
 import io
+import logging
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -143,15 +144,21 @@ def export(
         warnings.simplefilter("ignore")  # tracing and deprecation notes of torch that a user can do nothing about
         if current:
             require("onnxscript", "train", "torch's current exporter")
-            program = torch.onnx.export(
-                network,
-                (example,),
-                input_names=["input"],
-                dynamic_shapes=(dict.fromkeys(axes, torch.export.Dim.DYNAMIC),),
-                opset_version=18,
-                dynamo=True,
-                verbose=False,
-            )
+            logger = logging.getLogger("torch.onnx")
+            level = logger.level
+            logger.setLevel(logging.ERROR)  # that torchvision is not installed, once for each of its operators
+            try:
+                program = torch.onnx.export(
+                    network,
+                    (example,),
+                    input_names=["input"],
+                    dynamic_shapes=(dict.fromkeys(axes, torch.export.Dim.DYNAMIC),),
+                    opset_version=18,
+                    dynamo=True,
+                    verbose=False,
+                )
+            finally:
+                logger.setLevel(level)
             model = program.model_proto
         else:
             buffer = io.BytesIO()
