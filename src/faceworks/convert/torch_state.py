@@ -144,21 +144,17 @@ def export(
         warnings.simplefilter("ignore")  # tracing and deprecation notes of torch that a user can do nothing about
         if current:
             require("onnxscript", "train", "torch's current exporter")
-            logger = logging.getLogger("torch.onnx")
-            level = logger.level
-            logger.setLevel(logging.ERROR)  # that torchvision is not installed, once for each of its operators
-            try:
-                program = torch.onnx.export(
-                    network,
-                    (example,),
-                    input_names=["input"],
-                    dynamic_shapes=(dict.fromkeys(axes, torch.export.Dim.DYNAMIC),),
-                    opset_version=18,
-                    dynamo=True,
-                    verbose=False,
-                )
-            finally:
-                logger.setLevel(level)
+            # it says at each export which of torchvision's operators are not there; none is used here
+            logging.getLogger("torch.onnx._internal.exporter._registration").setLevel(logging.ERROR)
+            program = torch.onnx.export(
+                network,
+                (example,),
+                input_names=["input"],
+                dynamic_shapes=(dict.fromkeys(axes, torch.export.Dim.DYNAMIC),),
+                opset_version=18,
+                dynamo=True,
+                verbose=False,
+            )
             model = program.model_proto
         else:
             buffer = io.BytesIO()
