@@ -1,5 +1,7 @@
-"""`python bench`, as `make bench` calls it."""
+"""`python bench`, as `make bench` calls it: networks and whole processes, then detectors. Both read the same options and find their peers themselves."""
 
-from run import main
+import detect_speed
+import run
 
-main()
+run.main()
+detect_speed.main()

@@ -4,12 +4,14 @@
 
 The first number is the processor time of `Analyzer.analyze_faces` for one face that is found already, over the sum of one bare `Session.run` of each network it needs
 (each network once, though valence and arousal build on the emotion's); both are the smallest of N rounds taken in turn, at one thread. With --folder the
-pictures of a folder go through two threads, and processor seconds by wall seconds are printed.
+pictures of a folder go through a worker for each core, threads and processes, and processor seconds by wall seconds are printed (the start of processes
+counts in both), with the time that the machine stood idle or was taken from it by its host.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +23,7 @@ from faceworks.image import load
 from faceworks.pipeline import PipelineSpec
 from faceworks.runtime import SessionOptions, open_session, to_blob
 
+CORES = os.cpu_count() or 1
 SIX = ("emotion", "valence", "arousal", "age", "gender", "pose")
 
 
@@ -62,10 +65,35 @@ def main() -> None:
         sources = expand([arguments.folder])
         runner = Analyzer(PipelineSpec(select="all", on_no_face="empty", threads=1), SIX)
         list(map_images(runner, sources[:8], "threads"))
-        wall, cpu = time.perf_counter(), time.process_time()
-        faces_found = sum(len(item.result or []) for item in map_images(runner, sources, "threads"))
-        wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-        print(f"{len(sources)} pictures, {faces_found} faces: {wall:.1f} s, {len(sources) / wall:.1f} pictures a second, {cpu / wall:.2f} cores busy")
+        for executor in ("threads", "processes"):
+            wall, cpu, machine = time.perf_counter(), _processor_seconds(), _machine()
+            faces_found = sum(len(item.result or []) for item in map_images(runner, sources, executor))
+            wall, cpu, (idle, stolen) = (
+                time.perf_counter() - wall,
+                _processor_seconds() - cpu,
+                [b - a for a, b in zip(machine, _machine(), strict=True)],
+            )
+            print(
+                f"{executor}: {len(sources)} pictures, {faces_found} faces: {wall:.1f} s, {len(sources) / wall:.1f} pictures a second, "
+                f"{cpu / wall:.2f} cores busy with it; of the machine's time {100 * idle / (CORES * wall):.0f} % was idle, "
+                f"{100 * stolen / (CORES * wall):.0f} % given to other virtual machines, "
+                f"{100 * cpu / (CORES * wall - stolen):.0f} % of what was there was used",
+                flush=True,
+            )
+
+
+def _machine() -> tuple[float, float]:
+    """Idle and stolen seconds of all cores since the machine started (Linux; elsewhere 0)."""
+    try:
+        fields = [int(item) for item in Path("/proc/stat").read_text().splitlines()[0].split()[1:]]
+    except OSError:
+        return 0.0, 0.0
+    return (fields[3] + fields[4]) / os.sysconf("SC_CLK_TCK"), fields[7] / os.sysconf("SC_CLK_TCK")
+
+
+def _processor_seconds() -> float:
+    """Of this process and of its workers that have ended."""
+    return sum(os.times()[:4])
 
 
 if __name__ == "__main__":

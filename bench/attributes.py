@@ -3,6 +3,9 @@
     python -m bench.attributes measure --data ../shared/data --state DIR [--models a,b] [--sets fer2013,utkface,london,lfw]
     python -m bench.attributes report --state DIR > docs/attributes.md
 
+Each data set is split in two by the pictures' content (SHA-256), so that a picture that is there twice lies on one side: `bench.attributes_fit` chooses the
+weights of the pools on the first part alone, and the report sets both parts side by side.
+
 Resumable: faces and predictions lie in DIR as arrays, one file a data set and model, and are made again only when the model's card says something
 else. Pictures are read where they are; nothing of them is written.
 """
@@ -10,92 +13,31 @@ else. Pictures are read where they are; nothing of them is written.
 from __future__ import annotations
 
 import argparse
-import csv
 import dataclasses
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from faceworks import assets, cards, image
 from faceworks.analysis import Analyzer
-from faceworks.attributes import ATTRIBUTES, PREFERRED, provides
-from faceworks.attributes.labels import SEVEN, canonical
+from faceworks.attributes import ATTRIBUTES, PREFERRED, Fusion, load_attribute_model, provides
+from faceworks.attributes.labels import canonical
 from faceworks.errors import FaceworksError
 from faceworks.evaluate.agreement import confusion, macro_f1
 from faceworks.evaluate.intervals import clopper_pearson
 from faceworks.pipeline import Pipeline, PipelineSpec
-from faceworks.types import Categorical, Face, Landmarks
+from faceworks.types import Categorical, Face, Landmarks, Scalar
+
+from .attribute_sets import SETS, Sample, part_of
 
 ADULT = 13
 """Years from which gender is counted: below, people do not agree either."""
 RACES = {"others": "other"}
 BATCH = 32
-
-
-@dataclass(frozen=True)
-class Sample:
-    """A picture and what is true of it."""
-
-    path: Path
-    truth: Mapping[str, str]
-
-
-def fer2013(data: Path) -> list[Sample]:
-    """Half of FER2013's PrivateTest, 48 x 48; the whole picture is the face, as the networks were trained."""
-    root = data / "emotion" / "fer2013_privatetest"
-    return [Sample(path, {"emotion": label}) for label in SEVEN for path in sorted((root / label).glob("*.jpg"))]
-
-
-def utkface(data: Path) -> list[Sample]:
-    """A stratified sample of UTKFace."""
-    folder = data / "age_gender"
-    with (folder / "labels.csv").open(encoding="utf-8") as file:
-        return [Sample(folder / "utkface" / row["image"], {key: row[key] for key in ("age", "gender", "race")}) for row in csv.DictReader(file)]
-
-
-def london(data: Path) -> list[Sample]:
-    """51 adults, neutral and smiling; ages are their own words."""
-    with (data / "london" / "london_info.csv").open(encoding="utf-8") as file:
-        people = {row["face_id"]: row for row in csv.DictReader(file)}
-    found = []
-    for folder, emotion in (("neutral_front", "neutral"), ("smiling_front", "happy")):
-        for path in sorted((data / "london" / folder).glob("*.jpg")):
-            row = people.get(path.stem.split("_")[0])
-            if row is not None:
-                truth = {"gender": row["face_gender"], "emotion": emotion, "group": row["face_eth"]}
-                found.append(Sample(path, truth | ({"age": row["face_age"]} if row["face_age"] not in ("", "NA") else {})))
-    return found
-
-
-def lfw(data: Path) -> list[Sample]:
-    """LFW (deep-funneled): one picture of each of 250 men and 250 women, drawn at random (seed 0)."""
-    root = data / "lfw"
-    names = [{line.strip().removesuffix(".jpg") for line in (root / f"{kind}_names.txt").open(encoding="utf-8")} for kind in ("male", "female")]
-    both = names[0] & names[1]
-    people: dict[str, list[Sample]] = {"male": [], "female": []}
-    seen: set[str] = set()
-    for path in sorted((root / "images").glob("*/*.jpg")):
-        kind = next((kind for kind, listed in zip(people, names, strict=True) if path.stem in listed - both), None)
-        if kind and path.parent.name not in seen:
-            seen.add(path.parent.name)
-            people[kind].append(Sample(path, {"gender": kind}))
-    rng = np.random.default_rng(0)
-    drawn = {kind: sorted(rng.permutation(len(rows))[:750]) for kind, rows in people.items()}
-    return [people[kind][index] for kind in people for index in drawn[kind]][::3]
-
-
-SETS: Mapping[str, tuple[Callable[[Path], list[Sample]], tuple[str, ...]]] = {
-    "fer2013": (fer2013, ("emotion",)),
-    "utkface": (utkface, ("age", "gender", "race")),
-    "london": (london, ("age", "gender", "emotion", "liveness")),
-    "lfw": (lfw, ("gender", "liveness")),
-}
-"""Data set -> (its reader, the attributes it measures)."""
 
 
 def whole_for(card: cards.Card, side: int) -> Face:
@@ -161,16 +103,43 @@ def predict(name: str, attribute: str, samples: Sequence[Sample], faces: Sequenc
     np.savez(target, **arrays, **{f"{key}.labels": np.array(value) for key, value in labels.items()})
 
 
+def combine(name: str, attribute: str, state: Path, set_name: str, target: Path) -> bool:
+    """A pool over answers that are kept already, without running its networks again; False where some are missing, or were not asked of mirror images."""
+    card, kept = cards.get(name), answers(state, set_name, attribute)
+    if not card.part or any(part.flip or part.model not in kept for part in card.part):
+        return False
+    fusion = cast(Fusion, load_attribute_model(name))
+    columns = [
+        [{attribute: _item(kept[part.model], attribute, row, part.model)} for row in range(len(kept[part.model][attribute]))] for part in card.part
+    ]
+    said = [answer[attribute] for answer in fusion.combine(columns)]
+    if isinstance(said[0], Categorical):
+        rows = [list(cast(Categorical, item).probabilities.values()) for item in said]
+        np.savez(target, **{attribute: np.array(rows), f"{attribute}.labels": np.array(list(said[0].probabilities))})
+    else:
+        np.savez(target, **{attribute: np.array([[cast(Scalar, item).value, cast(Scalar, item).spread or np.nan] for item in said])})
+    return True
+
+
+def _item(arrays: Mapping[str, np.ndarray], attribute: str, row: int, model: str) -> Categorical | Scalar:
+    """One kept answer."""
+    values = arrays[attribute][row]
+    if f"{attribute}.labels" not in arrays:
+        return Scalar(float(values[0]), "years", (0.0, 120.0), None if np.isnan(values[1]) else float(values[1]), model)
+    labels = [str(label) for label in arrays[f"{attribute}.labels"]]
+    return Categorical(labels[int(values.argmax())], dict(zip(labels, map(float, values), strict=True)), model)
+
+
 def measure(data: Path, state: Path, models: Sequence[str], sets: Sequence[str]) -> None:
     """Fill the state folder."""
     state.mkdir(parents=True, exist_ok=True)
     for set_name in sets:
         reader, attributes = SETS[set_name]
         samples = reader(data)
-        (state / f"{set_name}.json").write_text(json.dumps([dict(item.truth) for item in samples]), encoding="utf-8")
+        (state / f"{set_name}.json").write_text(json.dumps([{**item.truth, "part": part_of(item.path)} for item in samples]), encoding="utf-8")
         faces = None if set_name == "fer2013" else faces_of(set_name, samples, state)
         for attribute in attributes:
-            for name in cards.names("attribute"):
+            for name in sorted(cards.names("attribute"), key=lambda name: bool(cards.get(name).part)):  # pools last
                 card = cards.get(name)
                 if attribute not in {*provides(card)} or (models and name not in models) or not here(name):
                     continue
@@ -178,7 +147,8 @@ def measure(data: Path, state: Path, models: Sequence[str], sets: Sequence[str])
                 if target.is_file():
                     continue
                 try:
-                    predict(name, attribute, samples, faces, target)
+                    if not combine(name, attribute, state, set_name, target):
+                        predict(name, attribute, samples, faces, target)
                     print(target.name, flush=True)
                 except FaceworksError as error:
                     print(f"{set_name} {attribute} {name}: {error}", flush=True)
@@ -313,7 +283,7 @@ def bands_section(state: Path) -> str:
 
 
 def halves_section(state: Path) -> str:
-    """The pools against their parts on the half that their weights have not seen (every second picture)."""
+    """The pools against their parts, on the pictures that chose their weights and on those that did not."""
     rows = []
     for set_name, attribute in (("fer2013", "emotion"), ("utkface", "age"), ("utkface", "gender")):
         truth = json.loads((state / f"{set_name}.json").read_text(encoding="utf-8"))
@@ -321,20 +291,27 @@ def halves_section(state: Path) -> str:
         pool = PREFERRED[attribute][-1]
         if pool not in found or not cards.get(pool).part:
             continue
-        second = np.arange(len(truth)) % 2 == 1
+        second = np.array([item["part"] == 1 for item in truth])
         for name in [pool, *(part.model for part in cards.get(pool).part)]:
             if name not in found:
                 continue
             if attribute == "age":
                 error = np.abs(found[name]["age"][:, 0] - np.array([float(item["age"]) for item in truth]))
-                score = [f"MAE {error[part].mean():.2f}" for part in (~second, second)]
+                score = [f"MAE {error[~second].mean():.2f}", "MAE {:.2f} [{:.2f}, {:.2f}]".format(error[second].mean(), *resampled(error[second]))]
+                count = int(second.sum())
             else:
                 keep = np.array([not (attribute == "gender" and float(item.get("age", ADULT)) < ADULT) for item in truth])
                 said = _said(found[name], attribute)
                 right = np.array([(canonical(a) if attribute == "emotion" else a) == item[attribute] for a, item in zip(said, truth, strict=True)])
-                score = [f"{100 * right[part & keep].mean():.1f} %" for part in (~second, second)]
-            rows.append((f"{attribute} on {set_name}", f"`{name}`", *score))
-    return table(("what", "model", "half the weights were chosen on", "other half"), rows)
+                tested = right[second & keep]
+                low, high = clopper_pearson(int((~tested).sum()), len(tested))
+                score = [
+                    f"{100 * right[~second & keep].mean():.1f} %",
+                    f"{100 * tested.mean():.1f} % [{100 * (1 - high):.1f}, {100 * (1 - low):.1f}]",
+                ]
+                count = len(tested)
+            rows.append((f"{attribute} on {set_name}", f"`{name}`", *score, str(count)))
+    return table(("what", "model", "part the weights were chosen on", "other part [95 %]", "its pictures"), rows)
 
 
 def liveness_section(state: Path) -> str:

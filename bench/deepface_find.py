@@ -96,14 +96,13 @@ def theirs(picture: str, out: Path) -> None:
 
 def report(picture: str, out: Path) -> None:
     from faceworks.gallery import open_gallery
-    from faceworks.pipeline import Pipeline, PipelineSpec
+    from faceworks.pipeline import PipelineSpec
 
     other = json.loads(out.read_text())
-    with tempfile.TemporaryDirectory() as folder, open_gallery(Path(folder) / "people.h5") as gallery:
-        pipeline = Pipeline(PipelineSpec())
+    with tempfile.TemporaryDirectory() as folder, open_gallery(Path(folder) / "people.h5", spec=PipelineSpec()) as gallery:
+        pipeline = gallery.pipeline
         gallery.enroll_vectors([f"Person {i}" for i in range(COUNT)], vectors(), pipeline.embedding_id)
         gallery.backend.compact()
-        gallery._pipeline = pipeline
         query = pipeline.embed_faces(*zip(*[_largest(pipeline, picture)], strict=True))[0][0].vector[None]
         search = measured(lambda: gallery.look_up(query, 5), 200)
         whole = measured(lambda: gallery.identify([picture], threshold=2.0))

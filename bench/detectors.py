@@ -264,7 +264,7 @@ def main() -> None:
     parser.add_argument("--landmarker", default="")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--again", action="store_true", help="measure what was measured already, too")
-    given = parser.parse_args()
+    given = parser.parse_intermixed_args()
     if given.step == "write":
         target = ROOT / "docs" / "detectors.md"
         target.write_text(page(given.state), encoding="utf-8")

@@ -3,7 +3,8 @@
     python bench/evaluate_speed.py IMAGES PAIRS.txt [--folds 1,2] [--limit N] [--write]
 
 LFW's pictures are embedded in chunks; after each chunk the recorded tensors go through the bare sessions again, so that both sides see the same load.
-The first run is decoding, hashing, detection, alignment, embedding, metrics, intervals and the report; "bare" is the two sessions alone. The second run
+The first run is decoding, hashing, detection, alignment, embedding, metrics, intervals and the report; "bare" is the two sessions alone, at the better of
+two ways to use the cores: one run after the other on all of them, or one worker for each core with a thread of its own (tried on every fourth chunk). The second run
 finds every vector in the cache. Metrics run in one thread and are given in processor time: what they take on a machine that nobody else uses. `--write`
 puts the table into docs/benchmarks-evaluate.md.
 """
@@ -17,6 +18,7 @@ import platform
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +34,7 @@ from faceworks.pipeline import PipelineSpec  # noqa: E402
 from faceworks.runtime import Session  # noqa: E402
 
 CHUNK = 128
+WORKERS = len(os.sched_getaffinity(0))
 SPEC = PipelineSpec(select="central", on_no_face="empty")
 
 
@@ -40,18 +43,28 @@ def run_lfw(images: Path, list_file: Path, folds: tuple[int, ...], limit: int) -
     whole = read_lfw_pairs(list_file, images)
     place = np.arange(len(whole)) % 300  # within the fold's pairs of a kind
     pairs = whole.only(np.isin(whole.folds, folds) & (place < limit), f"folds {folds}")
-    pictures, recorded = pairs.pictures, []
+    pictures = pairs.pictures
+    recorded: list[tuple[Session, Any, Any]] = []
     plain = Session.run
 
     def run(self: Session, blob: Any, outputs: Any = None) -> Any:
         recorded.append((self, blob, outputs))
         return plain(self, blob, outputs)
 
-    ours = bare = 0.0
-    with tempfile.TemporaryDirectory() as folder:
+    def sessions(threads: int, store: Path) -> list[Session]:
+        """Those that a picture runs through, in order."""
+        Session.run = run  # type: ignore[method-assign]
+        embed_pictures(pictures[:8], SPEC.with_options(threads=threads), store, progress=False)
+        Session.run = plain  # type: ignore[method-assign]
+        found = list(dict.fromkeys(entry[0] for entry in recorded))
+        recorded.clear()
+        return found
+
+    ours = bare = side_by_side = beside = 0.0
+    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(WORKERS) as pool:
         out = Path(folder)
-        embed_pictures(pictures[:8], SPEC, out / "warm", progress=False)
-        for start in range(0, len(pictures), CHUNK):
+        single = dict(zip(sessions(0, out / "warm"), sessions(1, out / "warm-single"), strict=True))
+        for number, start in enumerate(range(0, len(pictures), CHUNK)):
             Session.run = run  # type: ignore[method-assign]
             begin = time.perf_counter()
             embed_pictures(pictures[start : start + CHUNK], SPEC, out / "vectors", progress=False)
@@ -60,16 +73,29 @@ def run_lfw(images: Path, list_file: Path, folds: tuple[int, ...], limit: int) -
             begin = time.perf_counter()
             for session, blob, outputs in recorded:
                 session.run(blob, outputs)
-            bare += time.perf_counter() - begin
+            alone = time.perf_counter() - begin
+            bare += alone
+            if number % 4 == 0:
+                begin = time.perf_counter()
+                list(pool.map(lambda entry: single[entry[0]].run(entry[1], entry[2]), recorded))
+                side_by_side, beside = side_by_side + time.perf_counter() - begin, beside + alone
             recorded.clear()
         begin = time.perf_counter()
         report = evaluate_pairs(pairs, SPEC, out=out, dataset="LFW", progress=False)
         second = time.perf_counter() - begin
         assert report.counts["embedded"] == 0
     first, n = ours + second, len(pictures)
+    best = bare * min(1.0, side_by_side / beside)
     what = f"{len(pairs)} pairs, {n} pictures"
     return [
-        (f"first run, {what}: {first:.1f} s", f"{first / bare:.2f} x the bare sessions ({bare:.1f} s)", "≤ 1.3", _verdict(first / bare <= 1.3)),
+        (f"first run, {what}: {first:.1f} s", f"{first / best:.2f} x the bare sessions ({best:.1f} s)", "≤ 1.3", _verdict(first / best <= 1.3)),
+        (
+            "bare sessions, a picture",
+            f"{1000 * bare / n:.1f} ms on all cores, {1000 * bare / n * side_by_side / beside:.1f} ms by a worker for each",
+            "",
+            "",
+        ),
+        ("embedding them, a picture", f"{1000 * ours / n:.1f} ms: {ours / best:.2f} x", "", ""),
         (f"second run, from the cache: {second:.2f} s", f"{first / second:.0f} x faster", "≥ 20", _verdict(first / second >= 20)),
     ]
 

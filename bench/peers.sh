@@ -29,6 +29,13 @@ if [ ! -x "$dir/keras/bin/python" ]; then
   "$python" -m venv "$dir/keras"
   "$dir/keras/bin/pip" install -q tensorflow-cpu mtcnn==1.0.0 joblib lz4
 fi
+# dlib as a wheel has no BLAS; this one is compiled against OpenBLAS (Debian: libopenblas-dev, cmake, g++), for a fair second line
+if [ ! -x "$dir/dlib-openblas/bin/python" ] && command -v cmake >/dev/null && ldconfig -p | grep -q libopenblas; then
+  "$python" -m venv "$dir/dlib-openblas"
+  "$dir/dlib-openblas/bin/pip" install -q numpy
+  "$dir/dlib-openblas/bin/pip" install -q --no-binary dlib dlib==20.0.1
+  "$dir/dlib-openblas/bin/python" -c "import dlib; assert dlib.DLIB_USE_BLAS, 'dlib was built without BLAS'"
+fi
 weights=$dir/home/.deepface/weights
 mkdir -p "$weights"
 PYTHONPATH=src "$ours" - "$weights" <<'PYTHON'

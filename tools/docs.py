@@ -1,4 +1,4 @@
-"""Write the generated documents: docs/reference/{cli,cards,models,settings}.md and NOTICE.
+"""Write the generated documents: docs/reference/{api,cli,rest,cards,models,settings}.md and NOTICE.
 
 `--check` writes nothing and fails when one is out of date.
 """
@@ -16,8 +16,9 @@ from typing import Any
 import click
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "src"))
+sys.path[:0] = [str(ROOT / "src"), str(ROOT / "tools")]
 
+import reference  # noqa: E402
 from faceworks import cards, settings  # noqa: E402
 from faceworks.cards import schema  # noqa: E402
 from faceworks.cli import app  # noqa: E402
@@ -181,6 +182,8 @@ def notice() -> str:
 
 
 DOCUMENTS = {
+    "docs/reference/api.md": reference.api,
+    "docs/reference/rest.md": reference.rest,
     "docs/reference/cli.md": cli,
     "docs/reference/cards.md": card_schema,
     "docs/reference/models.md": models,

@@ -36,6 +36,16 @@ def picture(role: str) -> np.ndarray:
     return loaded
 
 
+def halved(bgr: np.ndarray) -> np.ndarray:
+    """The mean of 2x2 pixels, halves up, as long as the picture is more than twice too large."""
+    fit = SIDE / max(bgr.shape[:2])
+    while fit < 0.5:
+        height, width = bgr.shape[0] // 2, bgr.shape[1] // 2
+        sums = bgr[: 2 * height, : 2 * width].astype(np.uint16).reshape(height, 2, width, 2, 3).sum(axis=(1, 3))
+        bgr, fit = ((sums + 2) // 4).astype(np.uint8), 2 * fit
+    return bgr
+
+
 def scale_of(shape: tuple[int, ...]) -> float:
     """Shrunk to fit 640 x 640; a picture below 512 is enlarged to it, at most twofold."""
     longer = max(shape[:2])
@@ -43,10 +53,11 @@ def scale_of(shape: tuple[int, ...]) -> float:
 
 
 def letterboxed(bgr: np.ndarray) -> np.ndarray:
-    """At the scale of `scale_of` (linear down to one half, by areas below), at the top left on black."""
+    """Halved, then at the scale of `scale_of` (bilinear), at the top left on black."""
+    bgr = halved(bgr)
     scale = scale_of(bgr.shape)
     size = (round(bgr.shape[1] * scale), round(bgr.shape[0] * scale))
-    small = bgr if scale == 1.0 else cv2.resize(bgr, size, interpolation=cv2.INTER_LINEAR if scale >= 0.5 else cv2.INTER_AREA)
+    small = bgr if scale == 1.0 else cv2.resize(bgr, size, interpolation=cv2.INTER_LINEAR)
     return cv2.copyMakeBorder(small, 0, SIDE - size[1], 0, SIDE - size[0], cv2.BORDER_CONSTANT)
 
 

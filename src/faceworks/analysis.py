@@ -12,9 +12,10 @@ import numpy as np
 from . import align, cards
 from .attributes import ATTRIBUTES, Answer, AttributeModel, Fusion, choose, load_attribute_model
 from .attributes.labels import SPACES, expressed, moved, to_space
+from .attributes.pool import pool_views
 from .cards import Card, InputSpec
 from .errors import ConfigError
-from .landmarks import DEFAULTS, Landmarker, ensure, load_landmarker
+from .landmarks import DEFAULTS, Landmarker, ensure, load_landmarker, scheme_of
 from .pipeline import Pipeline, PipelineSpec
 from .runtime import SessionOptions
 from .types import Categorical, Crop, Face, FaceResult, ImageArray, Scalar, View
@@ -140,8 +141,9 @@ class Analyzer:
         return self.analyze(images)
 
     def analyze(self, images: Sequence[ImageArray], names: Sequence[str] | None = None) -> list[list[FaceResult]]:
-        """Find the faces of pictures ((H, W, 3) uint8 RGB) and say what is asked of each."""
-        return self.analyze_faces(images, self.pipeline.find(images, names))
+        """Find the faces of pictures ((H, W, 3) uint8 RGB) and say what is asked of each. Points that the detector does not give are looked for only
+        where an attribute's crop needs them."""
+        return self.analyze_faces(images, self.pipeline.find(images, names, points=False))
 
     def analyze_faces(self, images: Sequence[ImageArray], faces: Sequence[Sequence[Face]]) -> list[list[FaceResult]]:
         """Say what is asked of given faces of given pictures, all in one batch."""
@@ -154,10 +156,18 @@ class Analyzer:
         self, images: Sequence[ImageArray], faces: Sequence[Sequence[Face]], flat: Sequence[tuple[ImageArray, Face, int]]
     ) -> dict[str, list[Answer]]:
         """Card name -> an answer for each face."""
-        cutter = _Cutter(images, faces, flat, self._landmarker)
-        said: dict[str, list[Answer]] = {name: model.predict(cutter.views(model.card)) for name, model in self._leaves.items()}
+        cutter = _Cutter(images, faces, flat, self._landmarker, self.spec.landmarker)
+        said: dict[str, list[Answer]] = {}
+        both: dict[str, list[Answer]] = {}
+        turned = {part.model for fusion in self._fusions.values() for part in fusion.card.part if part.flip}
+        for name, model in self._leaves.items():
+            views = cutter.views(model.card)
+            answers = model.predict([*views, *map(align.mirror_view, views)] if name in turned else views)
+            said[name] = answers[: len(views)]
+            if name in turned:
+                both[name] = [pool_views(pair) for pair in zip(said[name], answers[len(views) :], strict=True)]
         for name, fusion in self._fusions.items():
-            said[name] = fusion.combine([said[part.model] for part in fusion.card.part])
+            said[name] = fusion.combine([both[part.model] if part.flip else said[part.model] for part in fusion.card.part])
         return said
 
     def _select(self, said: Mapping[str, Answer]) -> Answer:
@@ -206,8 +216,10 @@ class _Cutter:
         faces: Sequence[Sequence[Face]],
         flat: Sequence[tuple[ImageArray, Face, int]],
         landmarker: Callable[[str], Landmarker],
+        named: str = "",
     ) -> None:
         self._images, self._faces, self._flat, self._landmarker = images, faces, flat, landmarker
+        self._named, self._named_scheme = named, scheme_of(cards.get(named, "landmark")) if named else ""
         self._crops: dict[tuple[int, str, Key], Crop] = {}
         self._pointed: dict[str, list[Face]] = {"": [face for _, face, _ in flat]}
 
@@ -216,7 +228,7 @@ class _Cutter:
         accepted = (spec.scheme,) if spec.scheme else align.schemes(spec.crop)
         if all(not accepted or (face.landmarks is not None and face.landmarks.scheme in accepted) for _, face, _ in self._flat):
             return "", self._pointed[""]
-        name = spec.landmarker or DEFAULTS.get(accepted[0], "")
+        name = self._named if self._named_scheme in accepted else spec.landmarker or DEFAULTS.get(accepted[0], "")
         if not name:
             raise ConfigError(f"the crop {spec.crop!r} needs {accepted[0]} points, and no landmarker gives them")
         if name not in self._pointed:

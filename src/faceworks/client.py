@@ -16,6 +16,7 @@ import os
 import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping
+from json import dumps
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -102,6 +103,10 @@ class Client:
         """All galleries with counts."""
         return list(self._pages("/v1/galleries"))
 
+    def gallery(self, name: str) -> dict[str, Any]:
+        """One gallery with counts and model."""
+        return self._document("GET", f"/v1/galleries/{_quoted(name)}")
+
     def create_gallery(self, name: str) -> dict[str, Any]:
         """Make a gallery."""
         return self._document("POST", "/v1/galleries", json={"name": name})
@@ -119,7 +124,7 @@ class Client:
         return self._document("GET", self._place(gallery, person))
 
     def enroll(self, gallery: str, name: str, *sources: Source, **options: Any) -> dict[str, Any]:
-        """Enroll pictures of one person: {"person", "pictures"}; options: id, metadata (JSON text), consent, expires, min_quality, keep_duplicates."""
+        """Enroll pictures of one person: {"person", "pictures"}; options: id, metadata (a mapping), consent, expires, min_quality, keep_duplicates."""
         files = [("pictures", _part(source)) for source in sources]
         return self._document("POST", f"/v1/galleries/{_quoted(gallery)}/people", files=files, fields={"name": name, **options})
 
@@ -134,6 +139,23 @@ class Client:
     def rename(self, gallery: str, person: str, name: str) -> dict[str, Any]:
         """Give a person another name."""
         return self._document("PATCH", self._place(gallery, person), json={"name": name})
+
+    def describe(self, gallery: str, person: str, metadata: Mapping[str, Any]) -> dict[str, Any]:
+        """Give a person other metadata."""
+        return self._document("PATCH", self._place(gallery, person), json={"metadata": dict(metadata)})
+
+    def merge(self, gallery: str, person: str, other: str) -> dict[str, Any]:
+        """Two entries are one person: give all samples of `other` to `person`."""
+        return self._document("POST", f"{self._place(gallery, person)}/merge", json={"other": other})
+
+    def add_samples(self, gallery: str, person: str, *sources: Source, **options: Any) -> dict[str, Any]:
+        """Further pictures of somebody who is here; options as of `enroll`, but for name, id and metadata."""
+        files = [("pictures", _part(source)) for source in sources]
+        return self._document("POST", f"{self._place(gallery, person)}/samples", files=files, fields=options)
+
+    def remove_sample(self, gallery: str, person: str, sample: str | int) -> int:
+        """Remove one sample (`restore` undoes it for 15 minutes)."""
+        return int(self._document("DELETE", f"{self._place(gallery, person)}/samples/{_quoted(str(sample))}")["removed"])
 
     def remove(self, gallery: str, person: str, *, forget: bool = False) -> int:
         """Remove a person (`restore` undoes it for 15 minutes; with `forget` never); how many samples went."""
@@ -158,6 +180,40 @@ class Client:
             ServiceError: the job failed or was canceled; `problem` says why.
         """
         job = self._document("POST", "/v1/evaluations", files=[("file", _part(source))], fields={"kind": kind, "dataset": dataset, **options})
+        self.wait(job, progress)
+        report: dict[str, Any] = self._document("GET", f"/v1/evaluations/{job['id']}")["report"]
+        return report
+
+    def study(
+        self, source: Source, *, name: str = "", language: str = "en", progress: Callable[[dict[str, Any]], None] | None = None
+    ) -> dict[str, Any]:
+        """Run a study of a zip (pictures and manifest.csv): upload, wait, return {"job", "files"}; `study_file` reads one of the files.
+
+        Raises:
+            ServiceError: the job failed or was canceled.
+        """
+        job = self._document("POST", "/v1/studies", files=[("file", _part(source))], fields={"name": name, "language": language})
+        self.wait(job, progress)
+        return self._document("GET", f"/v1/studies/{job['id']}")
+
+    def add_ratings(self, study: str, source: Source) -> None:
+        """Bring ratings (CSV or JSON of the rating page) into a study, by its job's id; returns when its report was made again."""
+        self.wait(self._document("POST", f"/v1/studies/{_quoted(study)}/ratings", files=[("file", _part(source))]))
+
+    def study_file(self, study: str, name: str) -> bytes:
+        """A file of a study: report.html, rating.html, run.json, tables/identity.csv, …"""
+        return bytes(self._ask("GET", f"/v1/studies/{_quoted(study)}/{_quoted(name)}").content)
+
+    def evaluation_file(self, id: str, name: str) -> bytes:
+        """A file of an evaluation: report.json, report.html, scores.csv."""
+        return bytes(self._ask("GET", f"/v1/evaluations/{_quoted(id)}/{_quoted(name)}").content)
+
+    def wait(self, job: dict[str, Any], progress: Callable[[dict[str, Any]], None] | None = None) -> dict[str, Any]:
+        """Wait for a job's end and return it. `progress` is called with it whenever it has changed.
+
+        Raises:
+            ServiceError: it failed or was canceled; `problem` says why.
+        """
         seen = None
         while job["state"] in ("queued", "running"):
             if progress is not None and job != seen:
@@ -168,8 +224,11 @@ class Client:
         if job["state"] != "done":
             problem = job["problem"] or {}
             raise ServiceError(problem.get("detail", f"the job was {job['state']}"), int(problem.get("status", 0)), "job", problem)
-        report: dict[str, Any] = self._document("GET", f"/v1/evaluations/{job['id']}")["report"]
-        return report
+        return job
+
+    def jobs(self) -> Iterator[dict[str, Any]]:
+        """All jobs, newest first."""
+        return self._pages("/v1/jobs")
 
     def job(self, id: str) -> dict[str, Any]:
         """One job."""
@@ -178,6 +237,14 @@ class Client:
     def cancel(self, id: str) -> dict[str, Any]:
         """Stop a job."""
         return self._document("POST", f"/v1/jobs/{_quoted(id)}/cancel")
+
+    def delete_job(self, id: str) -> None:
+        """Forget a job that has ended, with its files."""
+        self._ask("DELETE", f"/v1/jobs/{_quoted(id)}")
+
+    def service_audit(self) -> Iterator[dict[str, Any]]:
+        """Who did what to the service, newest first."""
+        return self._pages("/v1/audit")
 
     # --- how it is asked ---
 
@@ -262,6 +329,8 @@ def _part(source: Source) -> tuple[str, bytes]:
 def _text(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
+    if isinstance(value, Mapping):
+        return dumps(value)
     return ",".join(map(str, value)) if isinstance(value, (tuple, list)) else str(value)
 
 

@@ -108,13 +108,29 @@ def clip_boxes(boxes: ArrayLike, size: tuple[int, int]) -> NDArray[np.float32]:
 
 def iou(a: ArrayLike, b: ArrayLike) -> NDArray[np.float32]:
     """Intersection over union (M, N) of boxes a (M, 4) and b (N, 4); 0 where a union is empty."""
-    x, y = np.asarray(a, dtype=np.float32).reshape(-1, 4), np.asarray(b, dtype=np.float32).reshape(-1, 4)
+    x, y = (_sides(np.asarray(boxes, dtype=np.float32).reshape(-1, 4)) for boxes in (a, b))
+    return _overlaps(x, y)
+
+
+def _sides(boxes: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(5, N): the four corners' numbers and the area of boxes (N, 4), each in one piece of memory."""
+    sides = np.empty((5, len(boxes)), np.float32)
+    sides[:4] = boxes.T
+    sides[4] = np.maximum(sides[2] - sides[0], 0) * np.maximum(sides[3] - sides[1], 0)
+    return sides
+
+
+def _overlaps(x: NDArray[np.float32], y: NDArray[np.float32]) -> NDArray[np.float32]:
     # axis by axis: a product over a last axis of two costs more than all else here
-    width = np.minimum(x[:, 2, None], y[:, 2]) - np.maximum(x[:, 0, None], y[:, 0])
-    height = np.minimum(x[:, 3, None], y[:, 3]) - np.maximum(x[:, 1, None], y[:, 1])
-    overlap = np.maximum(width, 0, out=width) * np.maximum(height, 0, out=height)
-    areas_x, areas_y = (np.maximum(box[:, 2] - box[:, 0], 0) * np.maximum(box[:, 3] - box[:, 1], 0) for box in (x, y))
-    union = areas_x[:, None] + areas_y[None] - overlap
+    width = np.minimum(x[2, :, None], y[2])
+    width -= np.maximum(x[0, :, None], y[0])
+    overlap = np.minimum(x[3, :, None], y[3])
+    overlap -= np.maximum(x[1, :, None], y[1])
+    np.maximum(width, 0, out=width)
+    np.maximum(overlap, 0, out=overlap)
+    overlap *= width
+    union = x[4, :, None] + y[4]
+    union -= overlap
     shares: NDArray[np.float32] = np.divide(overlap, union, out=np.zeros_like(overlap), where=union > 0)
     return shares
 
@@ -124,18 +140,20 @@ def non_maximum_suppression(boxes: ArrayLike, scores: ArrayLike, threshold: floa
 
     Ties in score are broken by index, so the answer does not depend on the sort. `top` bounds the number of candidates looked at.
     """
-    b = np.asarray(boxes, dtype=np.float32).reshape(-1, 4)
     order = np.argsort(-np.asarray(scores, dtype=np.float32).reshape(-1), kind="stable")[:top]
-    kept: list[int] = []
+    sides = _sides(np.asarray(boxes, dtype=np.float32).reshape(-1, 4)[order])
+    kept = [order[:0]]
     while order.size:
         # a block of the best against itself in one piece: far cheaper than one small product for each box kept
-        block, rest = order[:_BLOCK], order[_BLOCK:]
-        over = iou(b[block], b[block]) > threshold
-        alive = np.ones(len(block), dtype=bool)
-        for index in range(len(block)):
+        block = sides[:, :_BLOCK]
+        over = _overlaps(block, block) > threshold
+        alive = np.ones(block.shape[1], dtype=bool)
+        for index in range(len(alive)):
             if alive[index]:
                 alive[index + 1 :] &= ~over[index, index + 1 :]
-        chosen = block[alive]
-        kept += chosen.tolist()
-        order = rest[~(iou(b[chosen], b[rest]) > threshold).any(axis=0)] if rest.size else rest
-    return np.array(kept, dtype=np.intp)
+        kept.append(order[:_BLOCK][alive])
+        order, sides = order[_BLOCK:], sides[:, _BLOCK:]
+        if order.size:
+            left = ~(_overlaps(block[:, alive], sides) > threshold).any(axis=0)
+            order, sides = order[left], sides[:, left]
+    return np.concatenate(kept)

@@ -266,11 +266,14 @@ class Pipeline:
             return [max(faces, key=lambda face: face.area)]
         return [max(faces, key=lambda face: face.area - 2 * _distance_to_center(face, image_size))]
 
-    def find(self, images: Sequence[ImageArray], names: Sequence[str] | None = None) -> list[list[Face]]:
-        """Detect and select; `on_no_face` decides what a picture without a face gives. `names` stand in messages."""
-        return self.choose(images, self.detect(images), names)
+    def find(self, images: Sequence[ImageArray], names: Sequence[str] | None = None, *, points: bool = True) -> list[list[Face]]:
+        """Detect and select; `on_no_face` decides what a picture without a face gives. `names` stand in messages. Without `points` no landmarker is
+        asked: the faces have what the detector gives."""
+        return self.choose(images, self.detect(images), names, points=points)
 
-    def choose(self, images: Sequence[ImageArray], detected: Sequence[Sequence[Face]], names: Sequence[str] | None = None) -> list[list[Face]]:
+    def choose(
+        self, images: Sequence[ImageArray], detected: Sequence[Sequence[Face]], names: Sequence[str] | None = None, *, points: bool = True
+    ) -> list[list[Face]]:
         """`find` with the detected faces of each picture at hand."""
         found: list[list[Face]] = []
         for index, (picture, faces) in enumerate(zip(images, detected, strict=True)):
@@ -286,7 +289,7 @@ class Pipeline:
             if not chosen and self.spec.on_no_face == "whole":
                 chosen = [Face(np.array([0, 0, size[1], size[0]], np.float32), 0.0, None, "whole")]
             found.append(chosen)
-        return self.complete(images, found)
+        return self.complete(images, found) if points else found
 
     def complete(self, images: Sequence[ImageArray], faces: Sequence[Sequence[Face]]) -> list[list[Face]]:
         """Faces without any points get those that the embedder's (first) crop needs; others, and whole pictures taken for a face, stay."""

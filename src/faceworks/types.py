@@ -15,6 +15,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import isfinite
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -66,10 +67,9 @@ def frozen(array: Any, dtype: Any, shape: tuple[int | None, ...], what: str) -> 
         InputError: wrong shape, or a value that is not finite.
     """
     copy = np.array(array, dtype=dtype)
-    if copy.ndim != len(shape) or any(want is not None and want != got for want, got in zip(shape, copy.shape, strict=True)):
-        wanted = "(" + ", ".join("*" if n is None else str(n) for n in shape) + ")"
-        raise InputError(f"{what} must have the shape {wanted}, got {copy.shape}")
-    if copy.dtype.kind == "f" and not np.isfinite(copy).all():
+    if copy.shape != shape and (copy.ndim != len(shape) or any(want not in (None, got) for want, got in zip(shape, copy.shape, strict=True))):
+        raise InputError(f"{what} must have the shape ({', '.join('*' if n is None else str(n) for n in shape)}), got {copy.shape}")
+    if not (all(map(isfinite, copy.ravel().tolist())) if copy.size <= 16 else np.isfinite(copy).all()):  # for a box, NumPy's calls cost tenfold
         raise InputError(f"{what} holds values that are not finite")
     copy.setflags(write=False)
     return copy

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 import faceworks
-from faceworks import align
+from faceworks import align, analysis, cards, pipeline
 from faceworks.analysis import Analyzer
 from faceworks.attributes import ATTRIBUTES, PREFERRED, provides
 from faceworks.errors import CardError, ConfigError, InputError, UnknownModel
 from faceworks.pipeline import PipelineSpec
 from faceworks.runtime import Session
-from faceworks.types import Categorical, Scalar
+from faceworks.types import Categorical, Face, Scalar
 
 pytestmark = pytest.mark.assets
 ALL = ("emotion", "intensity", "valence", "arousal", "age", "gender", "quality")
@@ -81,8 +81,47 @@ def test_each_network_and_each_crop_is_run_once(pictures: Mapping[str, np.ndarra
     monkeypatch.setattr(Session, "run", counted)
     monkeypatch.setattr(align, "crop", noted)
     analyzer.analyze_faces(images, faces)
-    assert runs == [3] * len(analyzer._leaves), "one batch a network, though three attributes build on the emotion"
+    turned = {part.model for part in cards.get("emotion-pool").part if part.flip}
+    wanted = [6 if name in turned else 3 for name in analyzer._leaves]
+    assert runs == wanted, "one batch a network, though three attributes build on the emotion; the pool asks its parts of mirror images too"
     assert len(cuts) == len(set(cuts)) * 3
+
+
+def test_points_are_looked_for_only_where_an_answer_needs_them(pictures: Mapping[str, np.ndarray], monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    load = analysis.load_landmarker
+    monkeypatch.setattr(analysis, "load_landmarker", lambda name, options: asked.append(name) or load(name, options))  # type: ignore[func-returns-value]
+    monkeypatch.setattr(pipeline, "load_landmarker", lambda name, options: pytest.fail("the embedder's points are nobody's business here"))
+    picture = pictures["person_a_1"]
+    whole = PipelineSpec(detector="whole", select="all", on_no_face="empty", threads=1)
+    (face,) = Analyzer(whole, ("emotion",)).analyze([picture])[0]
+    assert asked == []
+    assert face.face.landmarks is None
+    (face,) = Analyzer(whole, ("pose",)).analyze([picture])[0]
+    assert asked == ["mtcnn-onet"]
+    assert "yaw" in face.attributes
+    Analyzer(whole.with_options(landmarker="yunet-points"), ("pose",)).analyze([picture])
+    assert asked == ["mtcnn-onet", "yunet-points"]
+
+
+def test_a_pool_that_asks_both_ways_says_the_same_of_a_mirror_image(pictures: Mapping[str, np.ndarray]) -> None:
+    picture = pictures["person_b_1"]
+    analyzer = Analyzer(attributes=("emotion",))
+    (face,) = analyzer.pipeline.find([picture])[0]
+    x1, y1, x2, y2 = face.box
+    box = np.array([picture.shape[1] - 1 - x2, y1, picture.shape[1] - 1 - x1, y2], np.float32)
+    turned = Face(box, face.score, None, face.detector)
+    plain = Face(face.box, face.score, None, face.detector)
+    one = analyzer.analyze_faces([picture], [[plain]])[0][0].attributes["emotion"]
+    other = analyzer.analyze_faces([np.ascontiguousarray(picture[:, ::-1])], [[turned]])[0][0].attributes["emotion"]
+    assert isinstance(one, Categorical)
+    assert isinstance(other, Categorical)
+    np.testing.assert_allclose(list(one.probabilities.values()), list(other.probabilities.values()), atol=0.02)
+    alone = (
+        Analyzer(attributes=("emotion",), models={"emotion": "emotion-mini-xception"}).analyze_faces([picture], [[plain]])[0][0].attributes["emotion"]
+    )
+    assert isinstance(alone, Categorical)
+    assert alone.model == "emotion-mini-xception"
 
 
 def test_abstaining(pictures: Mapping[str, np.ndarray]) -> None:
@@ -117,8 +156,6 @@ def test_an_analyzer_travels(pictures: Mapping[str, np.ndarray]) -> None:
 
 
 def test_every_preferred_model_answers_its_attribute() -> None:
-    from faceworks import cards
-
     for attribute, names in PREFERRED.items():
         for name in names:
             card = cards.get(name, "attribute")

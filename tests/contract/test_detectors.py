@@ -20,8 +20,11 @@ import pytest
 from conftest import ROOT, need
 from faceworks import cards, geometry, image, settings, similarity
 from faceworks.detect import ADAPTERS, Detector, load_detector
+from faceworks.detect.letterbox import Decoded, one_shot
 from faceworks.detect.retry import with_retry
+from faceworks.errors import ModelError
 from faceworks.pipeline import Pipeline, PipelineSpec
+from faceworks.runtime import SessionOptions, open_session
 from faceworks.types import Face
 
 pytestmark = pytest.mark.assets
@@ -82,6 +85,28 @@ def test_a_batch_gives_what_single_pictures_give(name: str, pictures: Pictures) 
         same(got, want)
     assert len(single[0]) >= 1
     assert detector(name).detect([]) == []
+
+
+@pytest.mark.parametrize("name", ["yunet-2023mar-int8bq", "retinaface-mnet025", "ssd-res10"])
+def test_many_pictures_spread_over_threads_give_what_single_ones_give(name: str, pictures: Pictures) -> None:
+    """From eight on, each thread of the session takes its own pictures: the same faces in the same order, and an error is raised as such."""
+    spread = load_detector(name, SessionOptions("cpu", threads=2))
+    portrait = pictures["person_b_1"]
+    several = [scene(portrait, 90 + 20 * k, 5 * k, 3 * k, (260 + 10 * k, 300)) for k in range(9)] + [np.zeros((40, 50, 3), np.uint8)]
+    single = [spread.detect([picture])[0] for picture in several]
+    assert sum(map(len, single)) >= 5
+    for got, want in zip(spread.detect(several), single, strict=True):
+        same(got, want, pixels=1e-4)
+
+
+def test_an_error_among_many_pictures_is_raised_as_such(pictures: Pictures) -> None:
+    card = cards.get("yunet-2023mar-int8bq")
+
+    def odd(tensors: list[np.ndarray], size: tuple[int, int]) -> Decoded:
+        raise ModelError("odd outputs")
+
+    with pytest.raises(ModelError, match="odd outputs"):
+        one_shot(card, open_session(card, options=SessionOptions("cpu", threads=2)), [pictures["person_b_1"]] * 9, odd)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -48,15 +48,37 @@ def test_an_album(samples, group, tmp_path, capsys):
     said = tmp_path / "said.csv"
     face = {name: f"{album}/{name}.jpg#0" for name in ("person_b_1", "person_b_2")}
     said.write_text(f"relation,a,b\ndifferent,{face['person_b_1']},{face['person_b_2']}\n", encoding="utf-8")
-    assert run(["cluster", *common]) == 0
+    with faceworks.open_gallery(str(out / "people.h5")) as gallery:
+        gallery.rename(f"person-{first['person_a_1.jpg#0']:05d}", "Ada")
+    assert run(["cluster", *common, "--gallery", str(out / "people.h5")]) == 0
+    with faceworks.open_gallery(
+        str(out / "people.h5"), "r"
+    ) as gallery:  # the new face went to the person, whatever she is called now; nothing is there twice
+        assert {entry.person.name: len(entry.samples) for entry in gallery.people()} == {"Ada": 3, f"person-{first['person_b_1.jpg#0']:05d}": 2}
     second = rows(out)
     assert {name: second[name] for name in first} == first
     assert second["again.jpg#0"] == first["person_a_1.jpg#0"]
+    capsys.readouterr()
+    assert run(["cluster", *common, "--folders", "--feedback", str(said)]) == 0  # without --anew: the others keep their numbers
+    split = rows(out)
+    assert split["person_b_1.jpg#0"] != split["person_b_2.jpg#0"]
+    changed = {name for name in second if split[name] != second[name]}
+    assert len(changed) == 1
+    assert changed < {"person_b_1.jpg#0", "person_b_2.jpg#0"}
+    assert run(["cluster", *common, "--gallery", str(out / "people.h5")]) == 2
+    assert "joined or split since" in capsys.readouterr().err
+    assert sorted(path.name for path in (out / "people").iterdir()) == ["person-00000"]  # nobody is left in the folder of somebody else
     capsys.readouterr()
     assert run(["cluster", *common, "--anew", "--feedback", str(said)]) == 0
     third = rows(out)
     assert third["person_b_1.jpg#0"] != third["person_b_2.jpg#0"]
     assert json.loads(capsys.readouterr().out)["suggestions"] >= 1
+    said.write_text(f"relation,a,b\nsame,{face['person_b_1']},{album}/person_a_1.jpg#0\n", encoding="utf-8")
+    before = len(set(third.values()))
+    assert run(["cluster", *common, "--folders", "--feedback", str(said)]) == 0
+    fourth = rows(out)
+    assert fourth["person_b_1.jpg#0"] == fourth["person_a_1.jpg#0"]
+    assert json.loads(capsys.readouterr().out)["people"] == len(set(fourth.values())) == before - 1
     said.write_text("relation,a,b\nsame,nobody#0,nobody#1\n", encoding="utf-8")
     assert run(["cluster", *common, "--feedback", str(said)]) == 2
     assert "no face is called 'nobody#0'" in capsys.readouterr().err

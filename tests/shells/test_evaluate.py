@@ -156,3 +156,18 @@ def test_experiments_write_reports(command: Command, lfw: Path) -> None:
     for folder in ("r", "d"):
         assert {"report.html", "report.json", "report.md"} <= {path.name for path in (lfw / folder).iterdir()}
     assert "undetected" in command("evaluate", "dimension", *words, "--dimensions", "3").out
+
+
+def test_a_folder_by_group(command: Command, lfw: Path) -> None:
+    rows = ["person,kind,age", "Red,warm,20", "Green,cold,70", "Blue,cold,35"]
+    (lfw / "people.csv").write_text("\n".join(rows) + "\n")
+    words = ("evaluate", "folder", lfw / "lfw", "--strangers", "0", "--split", "dependent", "--group-by", "kind")
+    document = json.loads(command(*words, "--manifest", lfw / "people.csv", "--json").out)
+    (found,) = document["groups"]
+    assert found["column"] == "kind"
+    assert {item["group"] for item in found["groups"]} <= {"cold", "warm"}
+    assert all(item["rank1"] in (1.0, None) for item in found["groups"])
+    assert "kind warm" in command(*words, "--manifest", lfw / "people.csv").out
+    assert "--group-by needs --manifest" in command(*words).err
+    wrong = command(*words[:-1], "hair", "--manifest", lfw / "people.csv")
+    assert (wrong.code, "needs a column 'hair'" in wrong.err) == (2, True)

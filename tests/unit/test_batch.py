@@ -15,10 +15,12 @@ import threading
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from faceworks import settings
+from faceworks import batch, settings
 from faceworks.batch import Item, expand, map_images
+from faceworks.batch.sources import Content
 from faceworks.errors import AssetUnavailable, ConfigError, FaceworksError, InputError, ManifestError
 from unit.batch_toys import count_all, no_weights, process, read, same, shout, strange, suicide, too_few
 
@@ -151,6 +153,19 @@ def test_options_are_checked_at_the_call(options, message):
 def test_nothing_in_nothing_out():
     for executor in EXECUTORS:
         assert list(map_images(same, [], executor, load=same)) == []
+
+
+def test_portions_for_a_cluster_are_bounded_by_what_they_carry(monkeypatch):
+    monkeypatch.setattr(batch, "PORTION", 4)
+    monkeypatch.setattr(batch, "PORTION_BYTES", 100)
+    frame = np.zeros((6, 5, 3), np.uint8)  # 90 bytes
+    sources = [*"abcde", frame, frame, Content("f", frame), b"x" * 200, Content("g", b"y" * 10), *"hi"]
+    portions = list(batch._portions(enumerate(sources)))
+    assert [len(portion) for portion in portions] == [4, 3, 2, 3]
+    assert [index for portion in portions for index, _ in portion] == list(range(12))
+    drawn = itertools.count()
+    next(batch._portions((index, index) for index in drawn))
+    assert next(drawn) == 4  # nothing is drawn ahead
 
 
 # Journals

@@ -95,3 +95,6 @@ def test_completion_completes():
     environment["COMP_WORDS"], environment["COMP_CWORD"] = "faceworks verify --thr", "2"
     done = subprocess.run([sys.executable, "-m", "faceworks"], env=environment, capture_output=True, text=True)
     assert "--threshold" in done.stdout
+    environment["COMP_WORDS"], environment["COMP_CWORD"] = "faceworks detect --detector ssd", "3"
+    done = subprocess.run([sys.executable, "-m", "faceworks"], env=environment, capture_output=True, text=True)
+    assert done.stdout.split() == ["plain,ssd-res10"]

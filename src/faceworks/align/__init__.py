@@ -19,7 +19,7 @@ Every crop keeps its (2, 3) matrix from picture to crop, so that anything found 
 
 from __future__ import annotations
 
-from .cropping import crop, matrix_for, mirror, needs_scheme, schemes, shifted, square, template_points
+from .cropping import crop, matrix_for, mirror, mirror_view, needs_scheme, schemes, shifted, square, template_points
 from .frontal import Frontal, Pose, fit_pose, frontalize
 from .templates import EYES, TEMPLATES, eye_centers
 
@@ -34,6 +34,7 @@ __all__ = [
     "frontalize",
     "matrix_for",
     "mirror",
+    "mirror_view",
     "needs_scheme",
     "schemes",
     "shifted",

@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from .. import geometry, image
 from ..errors import ConfigError, InputError
-from ..types import Crop, Face, ImageArray
+from ..types import Crop, Face, ImageArray, View
 from . import chips, frontal
 from .templates import EYES, TEMPLATES, eye_centers
 
-__all__ = ["crop", "matrix_for", "mirror", "needs_scheme", "schemes", "shifted", "square", "template_points"]
+__all__ = ["crop", "matrix_for", "mirror", "mirror_view", "needs_scheme", "schemes", "shifted", "square", "template_points"]
 
 _KINDS = "dlib-N:P, dlib-chip, eyes:K, facealigner:X,Y, square:K, box:K, whole, none, frontalize"
 
@@ -220,6 +220,11 @@ def mirror(item: Crop) -> Crop:
     """The crop seen in a mirror; its matrix still maps the picture to it."""
     across = np.array([[-1.0, 0.0, item.pixels.shape[1] - 1.0], [0.0, 1.0, 0.0]])
     return Crop(np.ascontiguousarray(item.pixels[:, ::-1]), geometry.compose(across, item.matrix), item.template)
+
+
+def mirror_view(view: View) -> View:
+    """The view with all its crops mirrored; face and picture stay what they are."""
+    return dataclasses.replace(view, crops=tuple(mirror(item) for item in view.crops))
 
 
 def shifted(face: Face, x: float, y: float) -> Face:

@@ -24,11 +24,12 @@ __all__ = ["Affect", "AffectOptions"]
 
 @dataclass(frozen=True, slots=True)
 class AffectOptions:
-    """The card's `[decode]`: emotions and their places (pleasure, arousal in [−1, 1])."""
+    """The card's `[decode]`: emotions and their places (pleasure, arousal in [−1, 1]); `offset` as of a pool (`pool.PoolOptions`)."""
 
     emotions: tuple[str, ...]
     valence: tuple[float, ...]
     arousal: tuple[float, ...]
+    offset: tuple[float, ...] = ()
 
 
 class Affect:
@@ -39,6 +40,9 @@ class Affect:
         places = options(card, AffectOptions)
         if not card.part or not len(places.emotions) == len(places.valence) == len(places.arousal) > 0:
             raise CardError(f"card {card.name}: the adapter affect needs [[part]] entries and as many valence and arousal as emotions")
+        if places.offset and len(places.offset) != len(places.emotions):
+            raise CardError(f"card {card.name}: {len(places.offset)} offsets for {len(places.emotions)} emotions")
+        self._offset = places.offset
         self._labels = tuple(canonical(item) for item in places.emotions)
         self._places = {"valence": np.array(places.valence), "arousal": np.array(places.arousal)}
 
@@ -48,7 +52,8 @@ class Affect:
         found: list[Answer] = []
         for row in zip(*answers, strict=True):
             emotions = [item["emotion"] for item in row]
-            pooled = pool_categoricals([item for item in emotions if isinstance(item, Categorical)], weights, self._labels, self.card.name, True)
+            known = [item for item in emotions if isinstance(item, Categorical)]
+            pooled = pool_categoricals(known, weights, self._labels, self.card.name, True, self._offset)
             found.append(self.project(pooled))
         return found
 

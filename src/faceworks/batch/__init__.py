@@ -37,8 +37,8 @@ __all__ = ["EXECUTORS", "SUFFIXES", "Executor", "Item", "expand", "map_images", 
 
 Executor: TypeAlias = Literal["serial", "threads", "processes", "ray"]
 EXECUTORS = ("serial", "threads", "processes", "ray")
-PORTION = 100_000
-"""So many sources are handed to a Ray cluster at once."""
+PORTION, PORTION_BYTES = 100_000, 512 << 20
+"""So many sources are handed to a Ray cluster at once, fewer where they carry their content (frames of a video, members of a compressed archive)."""
 NO_EFFECT = frozenset({"device", "threads", "threshold", "fmr", "calibration", "max_faces"})
 """Options of a spec that leave a picture's result as it is."""
 
@@ -188,7 +188,7 @@ def _on_ray(
         journal = stack.enter_context(Journal(*resume)) if resume is not None else None
         run = stack.enter_context(open_cluster(work, count, size, address))
         advance = stack.enter_context(bar[0])
-        while portion := list(islice(numbered, PORTION)):
+        for portion in _portions(numbered):
             keys = [journal.key(source) if journal else None for _, source in portion]
             done = [journal is not None and key in journal.places for key in keys]
             outcomes = run([source for (_, source), old in zip(portion, done, strict=True) if not old])
@@ -201,3 +201,17 @@ def _on_ray(
                 advance(bar[1](source))
                 yield Item(index, source, result, error, old)
             next(outcomes, None)  # runs it to its end: Ray closes its pool before the next portion
+
+
+def _portions(numbered: Iterable[tuple[int, Any]]) -> Iterator[list[tuple[int, Any]]]:
+    portion: list[tuple[int, Any]] = []
+    held = 0
+    for index, source in numbered:
+        portion.append((index, source))
+        content = getattr(source, "data", source)  # of a reference that carries it, of an array; else the source itself
+        held += content.nbytes if hasattr(content, "nbytes") else len(content) if isinstance(content, bytes) else 0
+        if len(portion) >= PORTION or held >= PORTION_BYTES:
+            yield portion
+            portion, held = [], 0
+    if portion:
+        yield portion

@@ -58,12 +58,12 @@ class Work:
 def open_pool(executor: str, count: int, work: Work, context: contextvars.Context) -> Iterator[Callable[[list[Any]], Callable[[], list[Outcome]]]]:
     """Yields `submit(sources)`, which returns a function that waits for the outcomes."""
     if executor == "serial":
-        run = context.run(work.open)
+        run = context.run(_open_under, work)
         yield lambda sources: lambda: context.run(run, sources)
         return
     pool: Executor
     if executor == "threads":
-        run = context.run(work.open)
+        run = context.run(_open_under, work)
         pool = ThreadPoolExecutor(count, thread_name_prefix="faceworks")
     else:
         try:
@@ -91,6 +91,18 @@ def open_pool(executor: str, count: int, work: Work, context: contextvars.Contex
         yield submit
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _open_under(work: Work) -> Callable[[Sequence[Any]], list[Outcome]]:
+    """`Work.open` under the caller's settings: the run keeps those it began with, and no picture reads a settings file."""
+    with settings.use(work.settings):
+        run = work.open()
+
+    def under(sources: Sequence[Any]) -> list[Outcome]:
+        with settings.use(work.settings):
+            return run(sources)
+
+    return under
 
 
 @contextlib.contextmanager
@@ -132,11 +144,10 @@ def _start_worker(work: Work) -> None:
 
 
 def _work_on(sources: list[Any]) -> list[Outcome]:
-    with settings.use(_worker[0].settings):
-        if len(_worker) == 1:
-            _worker.append(_worker[0].open())  # here, not in the initializer, whose errors a pool swallows
-        outcomes: list[Outcome] = _worker[1](sources)
-        return outcomes
+    if len(_worker) == 1:
+        _worker.append(_open_under(_worker[0]))  # here, not in the initializer, whose errors a pool swallows
+    outcomes: list[Outcome] = _worker[1](sources)
+    return outcomes
 
 
 def apply(function: Callable[[list[Any], list[str]], Sequence[Any]], load: Callable[[Any], Any], sources: Sequence[Any]) -> list[Outcome]:

@@ -146,7 +146,8 @@ class Published:
 @dataclass(frozen=True, slots=True)
 class Part:
     """A member of a fusion card. Of embedders (`adapter = "concat"`): its share in the cosine (shares are divided by their sum), and whether the mirrored
-    crop is added to its vector. Of attribute models (`adapter = "pool"`): the exponent of its probabilities, or its share in a mean of numbers."""
+    crop is added to its vector. Of attribute models (`adapter = "pool"`): the exponent of its probabilities, or its share in a mean of numbers, and whether
+    it is asked of the mirrored crop too (`attributes.pool.pool_views`)."""
 
     model: str
     weight: float

@@ -25,7 +25,7 @@ __all__ = ["cluster"]
               help="Rows relation,a,b: same or different, and two faces as people.csv names them.")  # fmt: skip
 @click.option("--anew", is_flag=True, help="Forget the people of an earlier run into DIR; else they stay and new faces are added.")
 @click.option("--folders", is_flag=True, help="Write a folder of portraits for each person too.")
-@click.option("--gallery", metavar="URL", help="Enroll the people into a new gallery, as person-00000 and so on.")
+@click.option("--gallery", metavar="URL", help="Enroll the people into a gallery, as person-00000 and so on; a later run adds to it.")
 @click.option(
     "--min-faces", type=click.IntRange(min=1), default=2, show_default=True, metavar="N", help="Smallest group for the sheet, folders and gallery."
 )

@@ -46,6 +46,17 @@ def _apply_license(ctx: click.Context, _: click.Parameter, value: str | None) ->
         ctx.with_resource(settings.use(license=value))
 
 
+def _names(task: str) -> Callable[[click.Context, click.Parameter, str], list[str]]:
+    """What the shell completes: models of a task."""
+
+    def complete(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
+        from .. import cards
+
+        return [name for name in cards.names(task) if name.startswith(incomplete)]
+
+    return complete
+
+
 as_json = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout instead of a table.")
 quiet = click.option("--quiet", is_flag=True, help="No progress and no table, only the bare answer.")
 debug = click.option("--debug", is_flag=True, is_eager=True, expose_value=False, callback=lambda ctx, _, value: note_debug(ctx, value),
@@ -58,8 +69,8 @@ license_option = click.option(
 save_option = click.option("--save", metavar="PICTURE", type=click.Path(), help="Write the picture with the faces drawn in (.png, .jpg, .webp).")
 
 model_options = _apply(
-    click.option("--detector", metavar="NAME", help="Detector (see `faceworks models list --task detect`)."),
-    click.option("--embedder", metavar="NAME", help="Embedder (see `faceworks models list --task embed`)."),
+    click.option("--detector", metavar="NAME", shell_complete=_names("detect"), help="Detector (see `faceworks models list --task detect`)."),
+    click.option("--embedder", metavar="NAME", shell_complete=_names("embed"), help="Embedder (see `faceworks models list --task embed`)."),
 )
 device_options = _apply(
     click.option("--device", metavar="NAME", help="cpu, cuda, tensorrt, rocm, coreml, directml, openvino; auto: an accelerator, or else the CPU."),
@@ -67,7 +78,7 @@ device_options = _apply(
     license_option,
 )
 detector_options = _apply(
-    click.option("--detector", metavar="NAME", help="Detector (see `faceworks models list --task detect`)."),
+    click.option("--detector", metavar="NAME", shell_complete=_names("detect"), help="Detector (see `faceworks models list --task detect`)."),
     click.option("--min-score", type=click.FloatRange(0, 1), metavar="S", help="Lowest detection score that counts as a face."),
     click.option("--select", type=click.Choice(["largest", "central", "all"]), help="Which face of a picture."),
     click.option("--max-faces", type=click.IntRange(min=0), metavar="N", help="Refuse a picture in which more faces are found; 0 = no limit."),
@@ -85,9 +96,14 @@ detector_options = _apply(
     device_options,
 )
 embedder_options = _apply(
-    click.option("--embedder", metavar="NAME", help="Embedder (see `faceworks models list --task embed`)."),
+    click.option("--embedder", metavar="NAME", shell_complete=_names("embed"), help="Embedder (see `faceworks models list --task embed`)."),
     click.option("--align", metavar="HOW", help="similarity5 (the embedder's own crop), none (whole picture), or a crop such as square:1.3."),
-    click.option("--landmarker", metavar="NAME", help="Who gives the points that the crop needs, where the detector does not."),
+    click.option(
+        "--landmarker",
+        metavar="NAME",
+        shell_complete=_names("landmark"),
+        help="Who gives the points that the crop needs, where the detector does not.",
+    ),
     click.option("--flip", is_flag=True, default=None, help="Embed the mirrored crop too and add both vectors."),
     click.option("--crops", type=click.IntRange(1, 5), help="1, or 5: embed four slightly shifted crops too and add the vectors."),
 )

@@ -87,7 +87,7 @@ def group_album(
         return [(place[a], place[b]) for a, b in found]
 
     earlier = None if known is None else [known.get(name, -1) for name in album.faces]
-    return group_faces(album.vectors, threshold, album.pictures, must=pairs(must), cannot=pairs(cannot), known=earlier, **options)
+    return group_faces(album.vectors, threshold, album.pictures, must=pairs(must), cannot=pairs(cannot), known=earlier, names=album.faces, **options)
 
 
 def write_labels(path: Path, album: Album, groups: Groups) -> None:

@@ -66,6 +66,7 @@ def group_faces(
     must: Iterable[tuple[int, int]] = (),
     cannot: Iterable[tuple[int, int]] = (),
     known: Sequence[int] | None = None,
+    names: Sequence[str] | None = None,
     k: int = 64,
     suggest: float = 0.1,
 ) -> Groups:
@@ -77,7 +78,9 @@ def group_faces(
         pictures: the picture of each face: two faces of one picture are never joined. None: no such rule.
         must, cannot: pairs of faces that are, or are not, one person. A must-link joins the groups in which the two faces are found.
         known: label of each face from an earlier run, −1 for a new face. Groups of earlier runs stay as they are: new faces join them or form new groups, and
-            what would join two old groups becomes a suggestion.
+            what would join two old groups becomes a suggestion. A group within which `cannot` says two are different is grouped again; its label stays with
+            the larger part.
+        names: what errors call the faces; default: their numbers.
         k: neighbors of each face that are looked at first.
         suggest: groups up to this much below the threshold are suggested.
 
@@ -88,28 +91,36 @@ def group_faces(
         raise InputError(f"the threshold is a cosine in (-1, 1), got {threshold}")
     unit_vectors = unit(vectors) if len(vectors) else np.zeros((0, 1), np.float32)
     count = len(unit_vectors)
-    for name, values in (("pictures", pictures), ("known", known)):
+    for name, values in (("pictures", pictures), ("known", known), ("names", names)):
         if values is not None and len(values) != count:
             raise InputError(f"{name} has {len(values)} entries for {count} faces; it needs one for each")
-    state = _State(unit_vectors, pictures, [(int(a), int(b)) for a, b in cannot], known)
-    old = None if known is None else np.asarray(known)
-    among = None if old is None or not (old >= 0).any() else np.flatnonzero(old < 0)
+    apart = [(int(a), int(b)) for a, b in cannot]
+    old = np.full(count, -1) if known is None else np.array(known, np.int64)
+    split = {int(old[a]): np.flatnonzero(old == old[a]) for a, b in apart if old[a] == old[b] >= 0}
+    for faces in split.values():
+        old[faces] = -1
+    state = _State(unit_vectors, pictures, apart, old.tolist(), names)
+    among = np.flatnonzero(old < 0) if (old >= 0).any() else None
     state.join(*neighbors(unit_vectors, threshold - suggest, k, among), threshold)
     for a, b in must:  # after the rest: "same" is said of two people as they were found, not of two faces
         state.require(int(a), int(b))
+    for label, faces in split.items():
+        state.keep(label, faces.tolist())
     return state.result(threshold, suggest)
 
 
 class _State:
     """Groups while they grow: a forest of faces, with sums of vectors, pictures and forbidden partners at the roots."""
 
-    def __init__(self, vectors: FloatArray, pictures: Sequence[str] | None, cannot: list[tuple[int, int]], known: Sequence[int] | None) -> None:
+    def __init__(self, vectors: FloatArray, pictures: Sequence[str] | None, cannot: list[tuple[int, int]], known: list[int],
+                 names: Sequence[str] | None) -> None:  # fmt: skip
         count = len(vectors)
+        self.names = names if names is not None else [str(face) for face in range(count)]
         self.vectors, self.parent = vectors, list(range(count))
         self.sums = vectors.astype(np.float64)
         self.sizes = [1] * count
         self.pictures = [{picture} for picture in pictures] if pictures is not None else [set[str]() for _ in range(count)]
-        self.old = [-1] * count if known is None else [int(label) for label in known]
+        self.old = known
         self.links: list[set[int]] = [set() for _ in range(count)]
         """Faces with an edge to the group: where to look for new neighbors after it has grown."""
         self.forbidden: list[set[int]] = [set() for _ in range(count)]
@@ -118,9 +129,9 @@ class _State:
             if label >= 0:
                 self._merge(first.setdefault(label, face), face)
         for a, b in cannot:
-            a, b = self.root(a), self.root(b)
             if a == b:
-                raise InputError(f"the faces {a} and {b} are one person in an earlier run or by a must-link, and must not be by a cannot-link")
+                raise InputError(f"the face {self.names[a]} cannot differ from itself; a cannot-link names two faces")
+            a, b = self.root(a), self.root(b)
             self.forbidden[a].add(b)
             self.forbidden[b].add(a)
         self.near: list[tuple[float, int, int, bool]] = []
@@ -146,12 +157,21 @@ class _State:
             return
         if any(self.root(item) == y for item in self.forbidden[x]) or not self.pictures[x].isdisjoint(self.pictures[y]):
             raise InputError(
-                f"faces {a} and {b} must be one person by a must-link, but a cannot-link, or a picture that shows faces of both groups, keeps them apart; "
-                "say which faces of the two groups are different"
+                f"the faces {self.names[a]} and {self.names[b]} must be one person by a must-link, but a cannot-link, or a picture that "
+                "shows faces of both groups, keeps them apart; say which faces of the two groups are different"
             )
         if self.old[x] >= 0 and self.old[y] >= 0:
             self.old[y] = self.old[x]  # people who were two in an earlier run are one by feedback; the first's label stays
         self._merge(x, y)
+
+    def keep(self, label: int, faces: list[int]) -> None:
+        """Give the label of an old group that was split to that part of it which has no other and holds most of its faces (the first of equals)."""
+        parts: dict[int, int] = {}
+        for root in map(self.root, faces):
+            if self.old[root] < 0:
+                parts[root] = parts.get(root, 0) + 1
+        if parts:
+            self.old[max(parts, key=lambda root: parts[root])] = label
 
     def similarity(self, a: int, b: int) -> float:
         """Mean cosine between the faces of two groups."""

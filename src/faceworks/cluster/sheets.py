@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import html
 import io
+import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from .grouping import Groups
 
 __all__ = ["portrait", "write_folders", "write_sheet"]
 
+PORTRAIT = re.compile(r".+-\d+(-\d+)?\.jpg")
+"""Names that `write_folders` gives."""
 SHOWN = 24
 """Faces of one person on the sheet."""
 STYLE = """
@@ -70,16 +73,36 @@ def _people(groups: Groups, least: int) -> Iterator[tuple[int, list[int]]]:
 
 
 def write_folders(folder: Path, album: Album, groups: Groups, load: Callable[[str], ImageArray], least: int = 1) -> int:
-    """A folder for each person with at least `least` faces, with a portrait of each face; the number of portraits."""
-    count = 0
+    """A folder for each person with at least `least` faces, with a portrait of each face; the number of portraits.
+
+    Portraits of an earlier run that are not written again are removed, and with them folders that held nothing else: whoever was taken for somebody else is
+    not left in their folder. Other files stay.
+    """
+    written: set[Path] = set()
     for label, members in _people(groups, least):
         person = folder / f"person-{label:05d}"
         person.mkdir(parents=True, exist_ok=True)
         for face, pixels in _portraits(album, members, 256, load).items():
             name = Path(album.pictures[face]).stem[:120]
-            image.save(person / f"{name}-{album.faces[face].rpartition('#')[2]}.jpg", pixels)
-            count += 1
-    return count
+            target = _free(person / f"{name}-{album.faces[face].rpartition('#')[2]}.jpg", written)
+            image.save(target, pixels)
+            written.add(target)
+    for old in folder.glob("person-" + "[0-9]" * 5):
+        for file in old.glob("*-*.jpg"):
+            if file not in written and PORTRAIT.fullmatch(file.name):
+                file.unlink()
+        if not any(old.iterdir()):
+            old.rmdir()
+    return len(written)
+
+
+def _free(path: Path, taken: set[Path]) -> Path:
+    """Pictures of one name may lie in two folders."""
+    candidate, number = path, 1
+    while candidate in taken:
+        number += 1
+        candidate = path.with_name(f"{path.stem}-{number}{path.suffix}")
+    return candidate
 
 
 def write_sheet(path: Path, album: Album, groups: Groups, load: Callable[[str], ImageArray], least: int = 2) -> None:
@@ -90,7 +113,7 @@ def write_sheet(path: Path, album: Album, groups: Groups, load: Callable[[str], 
     groups_of = groups.members()
     heads = {label: int(groups_of[label][0]) for item in suggested for label in (item.first, item.second) if len(groups_of[label])}
     shown = _portraits(album, sorted({*wanted, *heads.values()}), 112, load)
-    count = int(groups.labels.max()) + 1 if len(groups.labels) else 0
+    count = len(np.unique(groups.labels))
     parts = [
         f"<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width,initial-scale=1'><title>People</title><style>{STYLE}</style>",
         f"<h1>{count} people, {len(album.faces)} faces</h1><p>Groups of {album.model}, joined at a mean cosine of {groups.threshold:.3f} or more. ",

@@ -6,6 +6,7 @@ and right ear (as the viewer sees them): eyes enough to level a face, not the mo
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -34,6 +35,7 @@ class Decode:
     min_size: float = 0.0
 
 
+@functools.lru_cache(maxsize=8)
 def anchors(size: tuple[int, int], strides: Sequence[int], counts: Sequence[int]) -> FloatArray:
     """(N, 2) float32 x and y of every anchor, in pixels of a tensor of `size` (height, width): the middle of its cell, `counts` times.
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias, TypeVar
 
@@ -17,9 +19,13 @@ from ..types import SCHEMES, Face, FloatArray, ImageArray, Landmarks
 
 __all__ = ["Batch", "Decoded", "batches", "check_min_score", "faces_from", "grid", "one_shot", "opened"]
 
-_TOGETHER, _TOGETHER_CPU = 16, 1
+_TOGETHER = 16
 """Pictures in one run. On a processor one at a time is fastest: a picture's share of a batch of 8 costs 8 to 35 % more time than the picture alone
 (YuNet 10.0 → 13.5 ms, SCRFD-500M 18.4 → 22.0, RetinaFace 21.9 → 24.0, 640x480, one thread), since one picture's maps stay in the cache."""
+
+_SPREAD = 8
+"""From so many pictures on, a processor's threads take a picture each instead of sharing one: nothing waits between layers, and fitting and decoding
+use every core, too. For fewer, opening a second session would not pay."""
 
 Decoded: TypeAlias = "tuple[FloatArray, FloatArray, FloatArray | None]"
 """Boxes (N, 4), scores (N,) and points (N, K, 2) or None, in tensor coordinates, after suppression."""
@@ -47,22 +53,34 @@ def batches(images: Sequence[ImageArray], spec: InputSpec, free: bool, limit: in
     groups: dict[tuple[int, int], list[tuple[int, ImageArray, NDArray[np.float64]]]] = {}
     target = (spec.size[0], spec.size[1])
     for index, picture in enumerate(images):
-        size = (picture.shape[0], picture.shape[1])
+        factor = 1
         if spec.crop == "whole":
+            size = (picture.shape[0], picture.shape[1])
             forward, fitted = np.array([[target[1] / size[1], 0, 0], [0, target[0] / size[0], 0]]), target
         else:
+            picture, factor = image.halved(picture, target)
+            size = (picture.shape[0], picture.shape[1])
             side = min(spec.enlarge, round(max(size) * spec.enlarge_most))
             small = max(size) < side
             forward = geometry.letterbox_matrix(size, (side, side) if small else target, enlarge=small)
             fitted = (round(size[0] * forward[1, 1]) or 1, round(size[1] * forward[0, 0]) or 1)
-        # down to half the size four neighbors see every pixel, and the average over areas costs a third of the network's own time
+        # down to half the size four neighbors see every pixel; the average over areas would cost a third of the network's own time. It is left to
+        # pictures so narrow that halving them further would leave no pixel of the shorter side
         kind = "linear" if spec.crop == "whole" or min(forward[0, 0], forward[1, 1]) >= 0.5 else "area"
         shrunk = picture if fitted == size else image.resize(picture, fitted, kind)
-        groups.setdefault(bucket(fitted, spec.multiple) if free else target, []).append((index, shrunk, geometry.invert(forward)))
+        groups.setdefault(bucket(fitted, spec.multiple) if free else target, []).append(
+            (index, shrunk, geometry.compose(_doubled(factor), geometry.invert(forward)))
+        )
     for tensor, members in groups.items():
         for start in range(0, len(members), limit):
             part = members[start : start + limit]
             yield Batch(tuple(m[0] for m in part), to_blob([m[1] for m in part], spec, tensor, reuse), tuple(m[2] for m in part))
+
+
+def _doubled(factor: int) -> NDArray[np.float64]:
+    """From a picture whose sides were divided by `factor` back to the picture, about pixel centers."""
+    shift = (factor - 1) / 2
+    return np.array([[factor, 0.0, shift], [0.0, factor, shift]])
 
 
 def faces_from(
@@ -70,16 +88,14 @@ def faces_from(
 ) -> list[Face]:
     """Values from arrays in tensor coordinates: boxes (N, 4), scores (N,), points (N, K, 2), carried to the picture by `matrix`, best first."""
     order = np.argsort(-scores, kind="stable")
-    corners = geometry.apply(matrix, boxes.reshape(-1, 2, 2)).reshape(-1, 4)
-    moved = None if points is None else geometry.apply(matrix, points.reshape(-1, 2)).reshape(len(boxes), SCHEMES[scheme], 2)
+    corners = geometry.apply(matrix, boxes[order].reshape(-1, 2, 2)).reshape(-1, 4).astype(np.float32)
+    values = np.clip(scores[order], 0.0, 1.0).tolist()
+    if points is None:
+        return [Face(box, score, None, card.name) for box, score in zip(corners, values, strict=True)]
+    places = geometry.apply(matrix, points[order].reshape(-1, 2)).reshape(len(boxes), SCHEMES[scheme], 2).astype(np.float32)
     return [
-        Face(
-            corners[i].astype(np.float32),
-            float(min(max(scores[i], 0.0), 1.0)),
-            None if moved is None else Landmarks(moved[i].astype(np.float32), scheme),  # type: ignore[arg-type]
-            card.name,
-        )
-        for i in order
+        Face(box, score, Landmarks(place, scheme), card.name)  # type: ignore[arg-type]
+        for box, score, place in zip(corners, values, places, strict=True)
     ]
 
 
@@ -115,34 +131,50 @@ def one_shot(
     outputs: Sequence[str] | None = None,
     min_size: float = 0.0,
 ) -> list[list[Face]]:
-    """Detect with one network that looks once at each picture: fit, run in batches of equal size, decode, carry back.
+    """Detect with one network that looks once at each picture: fit, run, decode, carry back.
+
+    Accelerators run pictures of equal tensor size together; a processor with several threads gives each thread its own pictures.
 
     Args:
         card: its first input says how tensors are made.
-        session: run on several pictures of equal tensor size at once where its batch axis is free and its device gains by it.
+        session: what runs; its device and number of threads decide how several pictures are dealt with.
         images: (H, W, 3) uint8 RGB each.
         decode: gets one picture's outputs (with the batch axis, of length 1) and the tensor's (height, width).
         outputs: names of the outputs wanted, in `decode`'s order; default all.
         min_size: drops boxes whose longer side is shorter, in pixels of the picture.
     """
-    found: list[list[Face]] = [[] for _ in images]
+
+    def look(net: Session, some: Sequence[ImageArray], limit: int) -> list[list[Face]]:
+        found: list[list[Face]] = [[] for _ in some]
+        for batch in batches(some, spec, net.input_shape[2] is None, limit, reuse=True):
+            tensors = net.run(batch.blob, outputs)
+            size = (batch.blob.shape[2], batch.blob.shape[3])
+            for row, index in enumerate(batch.indices):
+                one = tensors if len(batch.indices) == 1 else [tensor[row : row + 1] for tensor in tensors]
+                faces = faces_from(card, *decode(one, size), batch.to_picture[row], scheme)
+                found[index] = [face for face in faces if max(face.width, face.height) >= min_size]
+        return found
+
     spec = card.input_for()
     scheme = next((item.scheme for item in card.output if item.scheme), "arcface5")
-    limit = (_TOGETHER if session.provider != "CPUExecutionProvider" else _TOGETHER_CPU) if session.dynamic_batch else 1
-    for batch in batches(images, spec, session.input_shape[2] is None, limit, reuse=True):
-        tensors = session.run(batch.blob, outputs)
-        size = (batch.blob.shape[2], batch.blob.shape[3])
-        for row, index in enumerate(batch.indices):
-            one = tensors if len(batch.indices) == 1 else [tensor[row : row + 1] for tensor in tensors]
-            faces = faces_from(card, *decode(one, size), batch.to_picture[row], scheme)
-            found[index] = [face for face in faces if max(face.width, face.height) >= min_size]
-    return found
+    if session.provider != "CPUExecutionProvider":
+        return look(session, images, _TOGETHER if session.dynamic_batch else 1)
+    if session.threads == 1 or len(images) < _SPREAD:
+        return look(session, images, 1)
+    single = open_session(card, options=SessionOptions("cpu", 1))
+    with ThreadPoolExecutor(session.threads) as pool:
+        return [faces for (faces,) in pool.map(lambda picture: look(single, [picture], 1), images)]
 
 
+@functools.lru_cache(maxsize=16)
 def grid(size: tuple[int, int], stride: int) -> FloatArray:
-    """(rows · columns, 2) float32 x and y of the cells of a map at `stride`, in cells, row by row; `size` is the tensor's (height, width)."""
+    """(rows · columns, 2) float32 x and y of the cells of a map at `stride`, in cells, row by row; `size` is the tensor's (height, width).
+
+    It is kept for the next picture of this size, and read-only.
+    """
     rows, columns = -(-size[0] // stride), -(-size[1] // stride)
     cells = np.empty((rows, columns, 2), np.float32)
     cells[..., 0] = np.arange(columns, dtype=np.float32)
     cells[..., 1] = np.arange(rows, dtype=np.float32)[:, None]
+    cells.setflags(write=False)
     return cells.reshape(-1, 2)

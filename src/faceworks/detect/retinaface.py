@@ -5,6 +5,7 @@ Decoding as in SSD: center + offset · variance · side, side · exp(offset · v
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -45,6 +46,10 @@ def priors(size: tuple[int, int], steps: Sequence[int], min_sizes: Sequence[Sequ
     return np.concatenate(levels)
 
 
+_kept_priors = functools.lru_cache(maxsize=8)(priors)
+"""Pictures of one size follow each other, and making the priors takes longer than all else here."""
+
+
 class Retinaface:
     """Detector over three outputs, told apart by their last axis: 4 box offsets, 2 scores (after softmax), 10 point offsets."""
 
@@ -61,7 +66,7 @@ class Retinaface:
         if set(by_width) != {2, 4, 10}:
             raise ModelError(f"{self.card.name}: expected outputs with 4, 2 and 10 columns, got {sorted(by_width)}")
         scores = by_width[2][:, 1]
-        anchors = priors(size, self._decode.steps, self._decode.min_sizes)
+        anchors = _kept_priors(size, self._decode.steps, self._decode.min_sizes)
         if len(anchors) != len(scores):
             raise ModelError(f"{self.card.name}: the network gives {len(scores)} boxes, steps and min_sizes of the card make {len(anchors)}")
         chosen = np.flatnonzero(scores >= self._min_score)

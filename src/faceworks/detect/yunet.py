@@ -43,24 +43,21 @@ class Yunet:
         return one_shot(self.card, self._session, images, self._faces, self._outputs, self._decode.min_size)
 
     def _faces(self, tensors: list[FloatArray], size: tuple[int, int]) -> Decoded:
-        boxes, scores, points = [], [], []
+        rows, places = [], []
         for level, stride in enumerate(self._decode.strides):
             cls, obj, bbox, kps = (tensor[0] for tensor in tensors[4 * level : 4 * level + 4])
             # thousands of cells, few faces: only what can reach the score is looked at closely
-            cells = np.flatnonzero(cls[:, 0] * obj[:, 0] >= self._min_score**2 * (1 - 1e-5))
-            score = np.sqrt(np.clip(cls[cells, 0], 0, 1) * np.clip(obj[cells, 0], 0, 1))
-            cells, score = cells[score >= self._min_score], score[score >= self._min_score]
-            if not cells.size:
-                continue
-            columns = size[1] // stride
-            origin = np.stack([cells % columns, cells // columns], axis=1).astype(np.float32)
-            center = (origin + bbox[cells, :2]) * stride
-            half = np.exp(bbox[cells, 2:]) * stride / 2
-            boxes.append(np.concatenate([center - half, center + half], axis=1))
-            points.append((kps[cells].reshape(-1, 5, 2) + origin[:, None]) * stride)
-            scores.append(score)
-        if not boxes:
-            return np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros((0, 5, 2), np.float32)
-        all_boxes, all_scores, all_points = np.concatenate(boxes), np.concatenate(scores), np.concatenate(points)
-        kept = geometry.non_maximum_suppression(all_boxes, all_scores, self._decode.iou, top=self._decode.candidates)
-        return all_boxes[kept], all_scores[kept], all_points[kept]
+            cells = np.flatnonzero((cls * obj)[:, 0] >= self._min_score**2 * (1 - 1e-5))
+            row, column = np.divmod(cells, size[1] // stride)
+            rows.append(np.concatenate([cls[cells], obj[cells], bbox[cells], kps[cells]], axis=1))
+            places.append(np.stack([column, row, np.full(len(cells), stride)], axis=1))
+        found, place = np.concatenate(rows), np.concatenate(places).astype(np.float32)
+        scores = np.sqrt(np.clip(found[:, 0], 0, 1) * np.clip(found[:, 1], 0, 1))
+        sure = scores >= self._min_score
+        found, place, scores = found[sure], place[sure], scores[sure]
+        origin, step = place[:, :2], place[:, 2:]
+        center, half = (origin + found[:, 2:4]) * step, np.exp(found[:, 4:6]) * step / 2
+        boxes = np.concatenate([center - half, center + half], axis=1)
+        kept = geometry.non_maximum_suppression(boxes, scores, self._decode.iou, top=self._decode.candidates)
+        points = (found[kept, 6:].reshape(-1, 5, 2) + origin[kept, None]) * step[kept, None]
+        return boxes[kept], scores[kept], points

@@ -33,10 +33,6 @@ def embed_variants(embedder: Embedder, variants: Sequence[Sequence[View]], flip:
     vectors, norms = embedder.embed(variants[0])
     if not variants[0]:
         return vectors, norms
-    for views in [*variants[1:], *([[_mirrored(view) for view in views] for views in variants] if flip else [])]:
+    for views in [*variants[1:], *([[align.mirror_view(view) for view in views] for views in variants] if flip else [])]:
         vectors = vectors + embedder.embed(views)[0]
     return vectors, norms
-
-
-def _mirrored(view: View) -> View:
-    return dataclasses.replace(view, crops=tuple(align.mirror(item) for item in view.crops))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,13 +25,13 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A part of a report: a title, a paragraph, tables, charts (SVG), pictures (data URL, caption)."""
+    """A part of a report: a title, a paragraph, tables, charts (SVG), pictures (data URLs that belong together, their caption)."""
 
     title: str
     text: str = ""
     tables: Sequence[Table] = ()
     charts: Sequence[str] = ()
-    pictures: Sequence[tuple[str, str]] = ()
+    pictures: Sequence[tuple[Sequence[str], str]] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,8 @@ _STYLE = (
     ".scroll{overflow-x:auto}"
     ".charts{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,440px),1fr));gap:1rem}"
     ".charts svg{width:100%;height:auto;border:1px solid var(--line);border-radius:4px}"
-    "figure{display:inline-block;margin:.4rem;font-size:.8rem;max-width:160px}figure img{height:110px}figcaption{color:var(--soft)}"
+    ".pictures{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,240px),1fr));gap:1.2rem 1rem}"
+    "figure{margin:0;font-size:.8rem}figure img{height:112px;max-width:48%;object-fit:contain;margin-right:4px}figcaption{color:var(--soft);white-space:pre-line}"
     ".paper{fill:var(--paper)}.ink{fill:var(--ink)}.soft{fill:var(--soft)}.grid{stroke:var(--line)}"
     "@media screen and (prefers-color-scheme:dark){:root{"
     + _DARK
@@ -90,13 +92,20 @@ def to_html(document: Document) -> str:
             )
         if section.charts:
             parts.append(f"<div class=charts>{''.join(section.charts)}</div>")
-        parts += [f'<figure><img src="{url}" alt="{e(caption)}"><figcaption>{e(caption)}</figcaption></figure>' for url, caption in section.pictures]
+        if section.pictures:
+            parts.append(f"<div class=pictures>{''.join(_figure(urls, caption) for urls, caption in section.pictures)}</div>")
     return "".join([*parts, "</body></html>\n"])
 
 
+def _figure(urls: Sequence[str], caption: str) -> str:
+    images = "".join(f'<img src="{url}" alt="">' for url in urls)  # the caption names them
+    return f"<figure>{images}<figcaption>{html.escape(caption)}</figcaption></figure>"
+
+
 def _cell(text: str) -> str:
-    """Sentences wrap, numbers and names do not: those scroll."""
-    return f"<td{' class=wide' if len(text) > 60 else ''}>{html.escape(text)}</td>"
+    """Sentences wrap, numbers and names do not: those scroll. On paper all wrap, but no interval does."""
+    whole = re.sub(r"\[[^\[\]]{1,40}\]", lambda found: found[0].replace(" ", "\u00a0"), text)
+    return f"<td{' class=wide' if len(text) > 60 else ''}>{html.escape(whole)}</td>"
 
 
 def to_markdown(document: Document) -> str:

@@ -25,13 +25,14 @@ from ..batch import SUFFIXES
 from ..errors import InputError
 from ..similarity import unit
 from ..types import FloatArray, to_dict
-from . import bootstrap, identification
-from .document import Document, Section, Table, write_document
-from .intervals import Interval, clopper_pearson, hull
-from .pages import percent, span
+from . import identification
+from .document import write_document
+from .folder_groups import FolderGroups, folder_groups, share_interval
+from .folder_pages import folder_page
+from .groups import group_of
+from .intervals import Interval
 from .provenance import models_of, software, write_whole
 from .report import plain
-from .svg import Axis, Series, line_chart
 from .vectors import embed_pictures
 
 if TYPE_CHECKING:
@@ -115,6 +116,7 @@ class FolderReport:
         auc: open set, see `identification.identification_auc`. table: [{threshold, tpir, tnir}] on a grid of thresholds.
         points: thresholds from the development part.
         counts: people, enrolled people and pictures, probes, strangers' pictures, pictures without a face.
+        groups: the test part by group, one entry for each column.
     """
 
     dataset: str
@@ -134,6 +136,7 @@ class FolderReport:
     software: Mapping[str, str]
     date: str
     seconds: float
+    groups: tuple[FolderGroups, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -143,6 +146,7 @@ class _Answers:
     scores: NDArray[np.float64]
     ranks: NDArray[np.int64]
     owners: NDArray[np.str_]
+    asked: NDArray[np.int64]
 
 
 def _ask(units: FloatArray, found: NDArray[np.bool_], owners: NDArray[np.str_], split: Split) -> _Answers:
@@ -159,7 +163,7 @@ def _ask(units: FloatArray, found: NDArray[np.bool_], owners: NDArray[np.str_], 
     known = np.arange(len(asked)) < len(split.probes)
     truth = [str(owners[k]) if inside else "" for k, inside in zip(asked, known, strict=True)]
     ranks = identification.ranks(similarities[known], owners[gallery].tolist(), [t for t in truth if t]) if known.any() else np.empty(0, np.int64)
-    return _Answers(truth, [str(owners[gallery[k]]) for k in best], scores, ranks, owners[asked])
+    return _Answers(truth, [str(owners[gallery[k]]) for k in best], scores, ranks, owners[asked], asked)
 
 
 def evaluate_folder(
@@ -175,6 +179,7 @@ def evaluate_folder(
     executor: Literal["serial", "threads", "processes"] = "serial",
     progress: bool = True,
     store: str | Path | None = None,
+    groups: Mapping[str, Mapping[str, str]] | None = None,
 ) -> FolderReport:
     """Identification on a folder of person folders.
 
@@ -183,6 +188,7 @@ def evaluate_folder(
         enroll: pictures enrolled of each person.
         split: where the thresholds come from, see the head of this module.
         store: folder of kept vectors; default below `out`, else the cache.
+        groups: column -> (picture or person -> group); rank 1, FNIR and FPIR are given for each group (`folder_groups`).
 
     Raises:
         InputError: too few people, nobody to ask about, or options that cannot hold.
@@ -207,18 +213,20 @@ def evaluate_folder(
     if not len(probes):
         raise InputError(f"nobody has more than {enroll} pictures: there is nothing to ask about; enroll fewer")
     curve = identification.cmc(probes, max(20, 5))
+    points = _points(chosen, answers) if len(test.strangers) and len(develop.strangers) else []
+    least = min(points, key=lambda point: point.fpir_requested, default=None)
     pipeline = Pipeline(spec)
     report = FolderReport(
         dataset=dataset or str(root),
         split=split,
         seed=seed,
         rank1=float(curve[0]),
-        rank1_interval=_interval(probes == 1, answers.owners[: len(probes)]),
+        rank1_interval=share_interval(probes == 1, answers.owners[: len(probes)]),
         rank5=float(curve[4]),
         cmc=tuple(curve.tolist()),
         auc=identification.identification_auc(answers.truth, answers.predicted, answers.scores) if len(test.strangers) else None,
         table=tuple(identification.identification_table(answers.truth, answers.predicted, answers.scores)),
-        points=tuple(_points(chosen, answers)) if len(test.strangers) and len(develop.strangers) else (),
+        points=tuple(points),
         counts={
             "people": len(of),
             "pictures": len(pictures),
@@ -235,11 +243,18 @@ def evaluate_folder(
         software=software(),
         date=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         seconds=round(time.perf_counter() - start, 3),
-    )
+        groups=tuple(
+            folder_groups(
+                column, [group_of(of_column, pictures[k], str(owners[k])) for k in answers.asked],
+                answers.ranks, answers.scores, answers.owners, None if least is None else least.threshold,
+            )
+            for column, of_column in (groups or {}).items()
+        ),
+    )  # fmt: skip
     if out is not None:
         text = json.dumps({"schema": 2} | plain(to_dict(report)), indent=2, ensure_ascii=False, allow_nan=False)
         write_whole(Path(out) / "report.json", text + "\n")
-        write_document(_pages(report), Path(out))
+        write_document(folder_page(report), Path(out))
     return report
 
 
@@ -261,13 +276,6 @@ def _deal(owners: NDArray[np.str_], strangers: float, enroll: int, split: str, s
     return (Split(whole.enrolled, whole.probes[0::2], whole.strangers[0::2]), Split(whole.enrolled, whole.probes[1::2], whole.strangers[1::2]))
 
 
-def _interval(right: NDArray[np.bool_], owners: NDArray[np.str_]) -> Interval:
-    pairs = bootstrap.index_people([(name, name) for name in owners.tolist()])
-    wrong = int((~right).sum())
-    plain_one = bootstrap.rate_interval(right, pairs, 400) if pairs.max() > 0 else clopper_pearson(int(right.sum()), len(right))
-    return hull(plain_one, wrong, len(right), of_successes=True)
-
-
 def _points(chosen: _Answers, answers: _Answers) -> list[OpenSetPoint]:
     known = np.array([bool(name) for name in answers.truth])
     right = np.array([a == b for a, b in zip(answers.truth, answers.predicted, strict=True)])
@@ -277,39 +285,10 @@ def _points(chosen: _Answers, answers: _Answers) -> list[OpenSetPoint]:
             continue
         at = identification.tpir_at_fpir(chosen.truth, chosen.predicted, chosen.scores, fpir).threshold
         hits, alarms = (right & (answers.scores >= at))[known], (answers.scores >= at)[~known]
-        quiet = _interval(~alarms, answers.owners[~known])
+        quiet = share_interval(~alarms, answers.owners[~known])
         rows.append(
-            OpenSetPoint(fpir, at, float(hits.mean()), _interval(hits, answers.owners[known]), float(alarms.mean()), (1 - quiet[1], 1 - quiet[0]))
+            OpenSetPoint(
+                fpir, at, float(hits.mean()), share_interval(hits, answers.owners[known]), float(alarms.mean()), (1 - quiet[1], 1 - quiet[0])
+            )
         )
     return rows
-
-
-def _pages(report: FolderReport) -> Document:
-    c = report.counts
-    lead = f"Rank 1: {percent(report.rank1)}{span(report.rank1_interval)}, rank 5: {percent(report.rank5)}; {c['probes']} probes, "
-    lead += f"{c['enrolled_people']} people enrolled with {c['enrolled']} pictures, {c['strangers']} pictures of strangers, "
-    lead += f"{c['undetected']} without a face."
-    head = ("FPIR asked for (development)", "threshold", "TPIR = 1 − FNIR", "FPIR = 1 − TNIR")
-    rows = [
-        (f"{p.fpir_requested:g}", f"{p.threshold:.4f}", percent(p.tpir) + span(p.tpir_interval), percent(p.fpir) + span(p.fpir_interval))
-        for p in report.points
-    ]
-    table = [(f"{row['threshold']:g}", percent(row["tpir"]), percent(row["tnir"])) for row in report.table]
-    ranks = list(enumerate(report.cmc, start=1))
-    chart = line_chart(
-        "CMC (closed set)",
-        [Series("identified", [(float(k), v) for k, v in ranks], dots=True)],
-        Axis("rank", 1, len(ranks), ticks=(1, 5, 10, 15, 20)),
-        Axis("identification rate", max(0.0, report.cmc[0] - 0.05), 1.0),
-    )
-    open_text = f"AUC of (FPIR, TPIR): {report.auc:.4f}; TPIR ends at rank 1: a wrong person is never right." if report.auc is not None else ""
-    if not rows:
-        open_text += " The development part has too few pictures of strangers to choose a threshold for a false positive rate."
-    words = "people of the test part appear nowhere in it" if report.split == "independent" else "the same people, by other pictures"
-    sections = [
-        Section("Closed set", charts=[chart]),
-        Section("Open set", open_text.strip(), [*([Table(head, rows)] if rows else []), Table(("threshold", "TPIR", "TNIR"), table)]),
-        Section("Methods", f"Thresholds were chosen on the development part ({words}); seed {report.seed}. Intervals 95 %, by resampling people. "
-                f"Recipe {report.recipe}, {', '.join(m['name'] for m in report.models.values())}. {report.date}."),
-    ]  # fmt: skip
-    return Document(f"{report.dataset}: identification, subject-{report.split}", lead, sections)

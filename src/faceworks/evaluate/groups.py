@@ -21,7 +21,7 @@ from ..errors import InputError, ManifestError
 from . import bootstrap
 from .intervals import Interval, hull
 
-__all__ = ["GroupRate", "GroupReport", "bands", "gini", "group_rates", "read_groups"]
+__all__ = ["GroupRate", "GroupReport", "bands", "gini", "group_of", "group_rates", "ratio", "read_groups"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +104,11 @@ def read_groups(path: str | Path, column: str) -> dict[str, str]:
     return {row[key].strip(): row[column].strip() for row in rows if (row[column] or "").strip()}
 
 
+def group_of(of: Mapping[str, str], picture: Path, person: str) -> str | None:
+    """The group of a picture: by its path, its last folder and name, its name, its stem, or its person; None where the manifest has none of them."""
+    return next((of[key] for key in (str(picture), "/".join(picture.parts[-2:]), picture.name, picture.stem, person) if key in of), None)
+
+
 def group_rates(
     scores: ArrayLike,
     labels: ArrayLike,
@@ -138,10 +143,11 @@ def group_rates(
         n, errors = across.get(key, (0, 0))
         across[key] = (n + 1, errors + int(wrong[index]))
     fnmrs, fmrs = [g.fnmr for g in found if g.fnmr is not None], [g.fmr for g in found if g.fmr is not None]
-    return GroupReport(column, threshold, tuple(found), across, _ratio(fnmrs), _ratio(fmrs), gini(fnmrs), gini(fmrs), int((~known).sum()))
+    return GroupReport(column, threshold, tuple(found), across, ratio(fnmrs), ratio(fmrs), gini(fnmrs), gini(fmrs), int((~known).sum()))
 
 
-def _ratio(rates: Sequence[float]) -> float | None:
+def ratio(rates: Sequence[float]) -> float | None:
+    """Largest / smallest rate; None for fewer than two, or where the smallest is 0."""
     return max(rates) / min(rates) if len(rates) > 1 and min(rates) > 0 else None
 
 

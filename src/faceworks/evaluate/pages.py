@@ -128,7 +128,7 @@ def summary_sections(doc: Mapping[str, Any]) -> list[Section]:
     tables = [Table(("measure", "value"), facts), *([Table(head, rows)] if rows else [])]
     text = WORDS
     if doc.get("refused"):
-        text += f"\n\nNot given: FMR {', '.join(doc['refused'])}. {doc['impostors']} impostor comparisons do not carry them (rule of three: 3 / FMR)."
+        text += f"\n\nNot given: FMR {', '.join(doc['refused'])}. {doc['impostors']} impostor comparisons do not carry them (rule of three: 3 / FMR)."
     if doc.get("independent"):
         text += "\n\nNo people were named: comparisons were taken as independent. If they share people, the intervals are too narrow."
     return [Section("Error rates", text, tables), Section("Curves", charts=curves(doc))]
@@ -150,8 +150,8 @@ def _group_section(group: Mapping[str, Any]) -> Section:
         for item in group["groups"]
     ]
     across = [(name, str(n), str(errors)) for name, (n, errors) in group["across"].items()]
-    names = ("fnmr_ratio", "fmr_ratio", "fnmr_gini", "fmr_gini")
-    word = [f"{name.split('_')[0].upper()} {name.split('_')[1]} {group[name]:.3g}" for name in names if group[name] is not None]
+    names = {"fnmr_ratio": "FNMR ratio", "fmr_ratio": "FMR ratio", "fnmr_gini": "FNMR Gini", "fmr_gini": "FMR Gini"}
+    word = [f"{words} {group[name]:.3g}" for name, words in names.items() if group[name] is not None]
     text = (
         f"One threshold for all: score {group['threshold']:.4f}. A genuine pair counts in its person's group, an impostor pair if both people are in "
         f"it. {group['unknown']} pairs had no known group on both sides. {', '.join(word) or 'Ratio and Gini are not defined here'}."
@@ -219,9 +219,13 @@ def pair_report(doc: Mapping[str, Any], pictures: Mapping[str, Path] | None = No
         sections.append(Section("Calibration", note, charts=[reliability_chart(known["reliability"])] if known["reliability"] else []))
     sections += [_group_section(group) for group in doc["groups"]]
     for key, title in (("false_matches", "Worst false matches"), ("false_non_matches", "Worst false non-matches")):
-        rows = [(pair["first"], pair["second"], f"{pair['score']:.4f}") for pair in doc["worst"][key]]
-        shown = [(_thumbnail(pictures[name]), name) for row in rows for name in row[:2] if pictures and name in pictures]
-        sections.append(Section(title, "" if rows else "None.", [Table(("first", "second", "score"), rows)] if rows else [], pictures=shown))
+        rows = [(f"{pair['score']:.4f}", pair["first"], pair["second"]) for pair in doc["worst"][key]]
+        shown = [
+            ([_thumbnail(pictures[name]) for name in (first, second)], f"{score}\n{first}\n{second}")
+            for score, first, second in rows
+            if pictures and first in pictures and second in pictures
+        ]
+        sections.append(Section(title, "" if rows else "None.", [Table(("score", "first", "second"), rows)] if rows else [], pictures=shown))
     return Document(f"{doc['dataset'] or 'Verification'}: {doc['protocol']}", lead, [*sections, _methods(doc)])
 
 

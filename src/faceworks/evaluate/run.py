@@ -17,7 +17,7 @@ from ..errors import ConfigError, InputError
 from ..types import FloatArray, to_dict
 from .calibrate import reliability
 from .document import write_document
-from .groups import GroupReport, group_rates
+from .groups import GroupReport, group_of, group_rates
 from .pages import pair_report
 from .protocols import PairList, k_fold
 from .provenance import models_of, software, write_whole
@@ -207,11 +207,7 @@ def _groups(
     chosen = [pair for pair, keep in zip(pairs.pairs, done, strict=True) if keep]
     found = []
     for column, of in groups.items():
-
-        def group(path: Path, person: str, of: Mapping[str, str] = of) -> str | None:
-            return next((of[key] for key in (str(path), short(path), path.name, path.stem, person) if key in of), None)
-
-        sides = [(group(pair.first, pair.people[0]), group(pair.second, pair.people[1])) for pair in chosen]
+        sides = [(group_of(of, pair.first, pair.people[0]), group_of(of, pair.second, pair.people[1])) for pair in chosen]
         found.append(group_rates(scores[done], pairs.labels[done], sides, [pair.people for pair in chosen], threshold, column))
     return tuple(found)
 

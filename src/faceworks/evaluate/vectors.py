@@ -1,6 +1,6 @@
 """Embedded pictures on disk, so that an evaluation embeds each picture once and a killed one continues.
 
-A folder of NumPy archives (no pickle), one for each few hundred pictures, written atomically and never changed. The folder's name stands for
+A folder of NumPy archives (no pickle), one for each few hundred pictures, written atomically; full ones never change. The folder's name stands for
 the recipe and every option with an effect (`batch.task_id`), a picture's key is the hash of its content: a moved file is found again, a changed
 one is not.
 """
@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+import secrets
+import time
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,7 +19,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from .. import batch, image
+from .. import batch, image, settings
 from ..errors import ConfigError, FaceworksError, ImageError
 from ..types import FloatArray
 from .tasks import Embedders
@@ -29,7 +31,9 @@ if TYPE_CHECKING:
 __all__ = ["Embedded", "VectorStore", "embed_pictures", "embed_with_each"]
 
 SHARD = 256
-"""Pictures in one archive: what a killed run loses at most."""
+"""Pictures in one archive."""
+UNSAVED = 2.0
+"""Seconds of work that a killed run loses at most: as often the archive that is not full yet is written."""
 
 
 class VectorStore:
@@ -44,6 +48,8 @@ class VectorStore:
         except OSError as error:
             raise _unwritable(folder, error) from error
         self.folder = folder
+        self._open = folder / f"open-{secrets.token_hex(8)}.npz"
+        self._saved = time.monotonic()
         self._fresh: dict[str, FloatArray | None] = {}
         self.vectors: dict[str, FloatArray | None] = {}
         for path in sorted(folder.glob("*.npz")):
@@ -55,29 +61,35 @@ class VectorStore:
                 continue  # a damaged archive is worth nothing: its pictures are embedded again
 
     def add(self, key: str, vector: FloatArray | None) -> None:
-        """Keep a picture's vector; every `SHARD` pictures an archive is written."""
+        """Keep a picture's vector; an archive is written every `UNSAVED` seconds, and is full with `SHARD` pictures."""
         self.vectors[key] = self._fresh[key] = vector
         if len(self._fresh) >= SHARD:
             self.flush()
+        elif time.monotonic() - self._saved >= UNSAVED:
+            self._write(self._open)
 
     def flush(self) -> None:
         """Write what is not written yet."""
         if not self._fresh:
             return
-        keys = list(self._fresh)
+        name = hashlib.sha256("".join(self._fresh).encode()).hexdigest()[:16]
+        self._write(self.folder / f"{name}.npz")
+        self._open.unlink(missing_ok=True)
+        self._fresh.clear()
+
+    def _write(self, path: Path) -> None:
         vectors = [vector for vector in self._fresh.values() if vector is not None]
         rows = np.cumsum([vector is not None for vector in self._fresh.values()]) - 1
         rows[[vector is None for vector in self._fresh.values()]] = -1
-        name = hashlib.sha256("".join(keys).encode()).hexdigest()[:16]
-        temporary = self.folder / f"{name}.{os.getpid()}.tmp"
+        temporary = path.with_suffix(f".{os.getpid()}.tmp")
         try:
             with temporary.open("wb") as file:
-                np.savez(file, keys=np.array(keys), rows=rows, vectors=np.stack(vectors) if vectors else np.empty((0, 0), np.float32))
-            temporary.replace(self.folder / f"{name}.npz")
+                np.savez(file, keys=np.array(list(self._fresh)), rows=rows, vectors=np.stack(vectors) if vectors else np.empty((0, 0), np.float32))
+            temporary.replace(path)
         except OSError as error:
             temporary.unlink(missing_ok=True)
             raise _unwritable(self.folder, error) from error
-        self._fresh.clear()
+        self._saved = time.monotonic()
 
 
 def _unwritable(folder: Path, error: OSError) -> ConfigError:
@@ -183,11 +195,12 @@ def _embed(
     """Fill the stores that lack pictures with what their task gives: its first face for the first of them, and so on."""
     errors: dict[Path, FaceworksError] = {}
     keys: dict[Path, str] = {}
-    for picture in pictures:
-        try:
-            keys[picture] = image.content_hash(picture)
-        except ImageError as error:
-            errors[picture] = error
+    with settings.use():  # read once, not for each of thousands of files
+        for picture in pictures:
+            try:
+                keys[picture] = image.content_hash(picture)
+            except ImageError as error:
+                errors[picture] = error
     needed = set(keys.values())
     lacking = [k for k, kept in enumerate(stores) if not needed <= kept.vectors.keys()]
     missing = {key: picture for picture, key in reversed(keys.items()) if any(key not in stores[k].vectors for k in lacking)}

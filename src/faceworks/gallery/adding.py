@@ -34,7 +34,7 @@ def add_vectors(gallery: Gallery, people: Sequence[str], vectors: FloatArray, mo
         known = {name: gallery.known(None, name) if info.people else None for name in place}
         keys = [item or names.new_person(name) for name, item in known.items()]
         fresh = [person for person, item in zip(keys, known.values(), strict=True) if item is None]
-        made = None if info.binding else gallery.bound(model, vectors.shape[1])
+        made = None if info.binding else gallery.model.bound(model, vectors.shape[1])
         mine = samples.replace(people=tuple(person.id for person in keys))
         gallery.commit(Change(binding=made, people=fresh, samples=mine, since=since), "enroll", keys)
         return ids

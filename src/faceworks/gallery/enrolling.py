@@ -21,6 +21,7 @@ from .names import clean_id, clean_name, moment, new_ids, new_person, now
 
 if TYPE_CHECKING:
     from ..attributes.quality import Quality
+    from ..pipeline import Pipeline
     from .policy import Gallery
 
 __all__ = ["Enrolled", "NewFace", "enroll", "from_csv", "from_folders", "from_names", "name_pattern", "namer"]
@@ -194,11 +195,12 @@ Found: TypeAlias = "tuple[ImageArray, Face, Quality] | FaceworksError"
 
 
 def _chunk(gallery: Gallery, batch: Sequence[NewFace], least: float | None, keep: bool) -> list[Enrolled]:
-    found = [_look(gallery, item, least) for item in batch]
+    pipeline = gallery.pipeline  # one for the whole chunk, even if the gallery is embedded anew meanwhile
+    found = [_look(pipeline, item, least) for item in batch]
     results = [entry for entry in found if not isinstance(entry, FaceworksError)]
     if not results:
         return [Enrolled(item, error=entry) for item, entry in zip(batch, found, strict=True) if isinstance(entry, FaceworksError)]
-    embeddings = gallery.pipeline.embed_faces([entry[0] for entry in results], [[entry[1]] for entry in results])
+    embeddings = pipeline.embed_faces([entry[0] for entry in results], [[entry[1]] for entry in results])
     made = [group[0] for group in embeddings]
     return gallery.settle(lambda since: _placed(gallery, batch, found, made, keep, since))
 
@@ -213,7 +215,7 @@ def _placed(
     }
     binding = gallery.binding
     if binding is not None and any(embedding.model != binding.model for embedding in embeddings):
-        raise ModelMismatch(f"the gallery was embedded anew meanwhile, with {binding.model}; nothing was enrolled: open it again and enroll again")
+        raise ModelMismatch(f"the gallery was embedded anew meanwhile, with {binding.model}; nothing was enrolled: enroll again")
     vectors = np.stack([embedding.vector for embedding in embeddings]) if good else np.zeros((0, 1), np.float32)
     near = gallery.look_up(vectors) if len(good) else []
     limits = _limits(gallery)
@@ -247,15 +249,15 @@ def _placed(
     return [outcomes[place] for place in range(len(batch))]
 
 
-def _look(gallery: Gallery, item: NewFace, least: float | None) -> tuple[ImageArray, Face, Quality] | FaceworksError:
+def _look(pipeline: Pipeline, item: NewFace, least: float | None) -> tuple[ImageArray, Face, Quality] | FaceworksError:
     from ..attributes.quality import measure
 
     try:
         clean_name(item.name)
         moment(item.expires)
         picture = image.load(item.source)
-        every = gallery.pipeline.detect([picture])[0]
-        chosen = gallery.pipeline.select(every, picture.shape[:2])[:1]
+        every = pipeline.detect([picture])[0]
+        chosen = pipeline.select(every, picture.shape[:2])[:1]
         if not chosen:
             raise NoFaceFound(f"no face found in {image.describe(item.source)}")
         quality = measure(picture, chosen[0], n_faces=len(every))

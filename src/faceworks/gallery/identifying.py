@@ -233,7 +233,8 @@ def decide(
     for item in results:
         if item.embedding is None or (binding is not None and item.embedding.model != binding.model):
             made = "nothing" if item.embedding is None else item.embedding.model
-            raise ModelMismatch(f"the gallery holds vectors of {binding.model if binding else 'no model'}, the face was embedded by {made}")
+            holds = binding.model if binding else "no model"
+            raise ModelMismatch(f"the gallery holds vectors of {holds}, the face was embedded by {made}: embed it with the gallery's pipeline")
     vectors = np.stack([item.embedding.vector for item in results if item.embedding is not None])
     if only is None:
         found = gallery.look_up(vectors, k, template=template, exact=exact)

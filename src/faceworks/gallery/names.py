@@ -86,8 +86,10 @@ def clean_metadata(metadata: Mapping[str, Any] | None) -> dict[str, Any]:
     Raises:
         InputError: something that JSON does not know, or too much of it.
     """
+    if not metadata:
+        return {}
     try:
-        text = json.dumps(dict(metadata or {}), allow_nan=False, ensure_ascii=False)
+        text = json.dumps(dict(metadata), allow_nan=False, ensure_ascii=False)
         text.encode()
     except (TypeError, ValueError) as error:
         raise InputError(f"metadata must be a JSON object: {error}") from error

@@ -54,12 +54,8 @@ def open_gallery(
         return _read_course_notes(seed, spec, options, calibration, clock)
     backend = open_backend(url, mode, wait=wait, key=key, encrypt=encrypt, index=index, audited=audit is True)
     try:
-        binding = backend.info.binding
-        if options or spec is not None:
-            base = spec or PipelineSpec().with_options(**(binding.spec if binding else {}))
-            spec = base.with_options(**options)
         log = _audit_log(backend, audit, actor, wait)
-        return Gallery(backend, spec, audit=log, calibration=calibration, clock=clock)
+        return Gallery(backend, spec, options, audit=log, calibration=calibration, clock=clock)
     except BaseException:
         backend.close()
         raise

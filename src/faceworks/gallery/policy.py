@@ -14,14 +14,15 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from .. import image
-from ..errors import ConfigError, GalleryUnavailable, InputError, Outdated
+from ..errors import GalleryUnavailable, InputError, Outdated
 from ..pipeline import Pipeline, PipelineSpec
 from ..types import FaceResult, FloatArray, Identification
 from . import adding, enrolling, names, removal, upkeep
 from . import binding as binding_
 from .backend import Backend, Binding, Change, Entries, Info, Person, Samples
 from .enrolling import Enrolled, NewFace
-from .identifying import Calibration, Crowd, Template, Templates, Threshold, decide, nearest_people, prepared, threshold_at_fpir
+from .identifying import Calibration, Template, Templates, Threshold, decide, nearest_people, prepared
+from .model import Model
 
 if TYPE_CHECKING:
     from .audit import AuditLog
@@ -45,20 +46,16 @@ class Gallery:
     """People enrolled, found, removed. Opened by `faceworks.open_gallery`; a context manager.
 
     Args:
-        backend: the store. spec: options of the pipeline, for a new gallery; one that has a model is opened with the model's.
-        options: single options that were asked for; they must agree with the gallery's model.
+        backend: the store. spec, options, calibration: see `model.Model`.
         audit: the log of who did what, or None. clock: microseconds since 1970 UTC.
     """
 
     def __init__(
-        self, backend: Backend, spec: PipelineSpec | None = None, *, audit: AuditLog | None = None, calibration: Calibration | None = None,
-        clock: Callable[[], int] = names.now,
+        self, backend: Backend, spec: PipelineSpec | None = None, options: Mapping[str, Any] | None = None, *, audit: AuditLog | None = None,
+        calibration: Calibration | None = None, clock: Callable[[], int] = names.now,
     ) -> None:  # fmt: skip
         self.backend, self.audit, self.clock = backend, audit, clock
-        self._given, self._pipeline = spec, None if spec is None else Pipeline(spec)
-        self._calibration, self._templates, self._crowd = calibration, Templates(), Crowd()
-        if self._pipeline is not None and self.binding is not None:
-            self.require(self._pipeline)
+        self.model, self._templates = Model(backend, spec, options, calibration), Templates()
 
     def __enter__(self) -> Gallery:
         return self
@@ -100,19 +97,13 @@ class Gallery:
 
     @property
     def pipeline(self) -> Pipeline:
-        """The pipeline that made the vectors.
+        """The pipeline that made the vectors which are here now; another one once another process has embedded the gallery anew.
 
         Raises:
             ConfigError: a gallery that names no model, and none was given.
+            ModelMismatch: it was embedded anew, and the spec or options it was opened with say otherwise.
         """
-        if self._pipeline is None:
-            binding = self.binding
-            if binding is not None and not binding.spec:
-                raise ConfigError(f"the gallery holds vectors of {binding.model}, but not how to make them; open it with a spec or --embedder")
-            self._pipeline = Pipeline(PipelineSpec().with_options(**binding.spec) if binding else PipelineSpec())
-            if binding is not None:
-                self.require(self._pipeline)
-        return self._pipeline
+        return self.model.pipeline
 
     def require(self, pipeline: Pipeline) -> None:
         """Raise `ModelMismatch` unless the pipeline makes the vectors that are here; warn (`RecipeWarning`) when it finds faces in another way."""
@@ -123,32 +114,19 @@ class Gallery:
         """The binding that vectors of this pipeline have."""
         return binding_.bind(pipeline, dim)
 
-    def bound(self, model: str, dim: int) -> Binding:
-        """See `binding.bound`."""
-        return binding_.bound(self._pipeline, model, dim)
-
     @property
     def calibration(self) -> Calibration | None:
         """Of the recipe: the given one, else the pipeline's, else None."""
-        bound = self._pipeline is not None or (self.binding is not None and bool(self.binding.spec))
-        return self._calibration or (self.pipeline.calibration if bound else None)
+        return self.model.calibration
 
     @calibration.setter
     def calibration(self, value: Calibration | None) -> None:
         """Use this one instead."""
-        self._calibration = value
+        self.model.given = value
 
     def threshold(self, given: float | None = None, fpir: float | None = None) -> Threshold:
         """Smallest similarity that names somebody: at a requested false positive identification rate, or of a given distance, or the model card's."""
-        if fpir is not None:
-            self._crowd = crowd = self._crowd.renewed(self.backend, self.clock())
-            return threshold_at_fpir(self.calibration, fpir, crowd.people)
-        decision = self.pipeline.decision() if given is None else None
-        metric = self.pipeline.spec.metric if self._pipeline or (self.binding and self.binding.spec) else "cosine"
-        if decision is not None:
-            return Threshold.from_distance(decision.threshold, decision.metric, decision.source)
-        assert given is not None
-        return Threshold.from_distance(given, metric, "given by the caller")
+        return self.model.threshold(given, fpir, self.clock())
 
     # --- who is here ---
 
@@ -381,8 +359,9 @@ class Gallery:
                 be taken for somebody (needs a calibration). template: "best", "mean", "weighted". exact: False lets an index answer.
         """
         pictures = [image.load(source) for source in sources]
-        faces = self.pipeline.detect(pictures)
-        embeddings = self.pipeline.embed_faces(pictures, faces)
+        pipeline = self.pipeline
+        faces = pipeline.detect(pictures)
+        embeddings = pipeline.embed_faces(pictures, faces)
         flat = [FaceResult(face, vector) for pair in zip(faces, embeddings, strict=True) for face, vector in zip(*pair, strict=True)]
         answers = iter(self.identify_results(flat, k, **options))
         return [list(itertools.islice(answers, len(group))) for group in faces]

@@ -21,7 +21,7 @@ process-wide limits nor its warnings decide, and formats that run other programs
 from __future__ import annotations
 
 from .reading import Source, content_hash, describe, load
-from .resampling import resize, warp
+from .resampling import halved, resize, warp
 from .writing import save
 
-__all__ = ["Source", "content_hash", "describe", "load", "resize", "save", "warp"]
+__all__ = ["Source", "content_hash", "describe", "halved", "load", "resize", "save", "warp"]

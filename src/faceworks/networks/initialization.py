@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from torch import nn
 
@@ -16,12 +16,17 @@ def _norms(module: Any) -> None:
         nn.init.zeros_(module.bias)
 
 
-def he(network: Any, slope: float = 0.0) -> None:
-    """He et al. 2015 (https://arxiv.org/abs/1502.01852), eq. 14: normal with variance 2 / ((1 + slope²) · fan out), biases 0."""
+def he(network: Any, slope: float = 0.0, fan: Literal["fan_in", "fan_out"] = "fan_out") -> None:
+    """He et al. 2015 (https://arxiv.org/abs/1502.01852): normal with variance 2 / ((1 + slope²) · fan), biases 0.
+
+    `fan_in` (eq. 10) keeps the size of the activations from layer to layer, `fan_out` (eq. 14) that of the gradients. They differ most at both ends: by fan out a
+    one-channel picture all but vanishes in the first layer, and the few classes of the last one get weights of 0.5. Normalization layers undo
+    both; a plain stack needs `fan_in`.
+    """
     for module in network.modules():
         _norms(module)
         if isinstance(module, (nn.Conv2d, nn.Linear)):
-            nn.init.kaiming_normal_(module.weight, a=slope, mode="fan_out")
+            nn.init.kaiming_normal_(module.weight, a=slope, mode=fan)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
 

@@ -63,7 +63,7 @@ class LeviHassner(nn.Module):
             nn.Linear(512, classes),
         )
         if initialization == "he":
-            he(self)
+            he(self, fan="fan_in")
         else:
             normal(self, 0.01)
 

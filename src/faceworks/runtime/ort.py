@@ -73,11 +73,13 @@ class Session:
         inputs, outputs: tensor names.
         input_shape: shape of the first input; None where an axis is free.
         dynamic_batch: whether the first axis is free.
+        threads: threads inside one run.
     """
 
     def __init__(self, session: Any, provider: str) -> None:
         self._session = session
         self.provider = provider
+        self.threads = int(session.get_session_options().intra_op_num_threads)
         self.inputs: tuple[str, ...] = tuple(item.name for item in session.get_inputs())
         self.outputs: tuple[str, ...] = tuple(item.name for item in session.get_outputs())
         self.input_shape: tuple[int | None, ...] = tuple(n if isinstance(n, int) else None for n in session.get_inputs()[0].shape)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
+import json
 import logging
+import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -22,7 +25,7 @@ from .forms import invalid
 from .guard import Guard
 from .openapi import describe
 from .options import ServerOptions
-from .problems import PRIVATE, Problem, answer, problem_of
+from .problems import PRIVATE, Problem, answer, problem_of, unwritable
 from .routes import faces, galleries, jobs, people, service, studies
 from .state import State
 
@@ -37,7 +40,9 @@ class Application(FastAPI):
     """FastAPI inside the guard. `app.state.faceworks` is the worker's `State`."""
 
     def __init__(self, state: State) -> None:
-        super().__init__(title="faceworks", version=__version__, description=DESCRIPTION, docs_url=None, redoc_url=None, lifespan=_life)
+        super().__init__(
+            title="faceworks", version=__version__, description=DESCRIPTION, docs_url=None, redoc_url=None, openapi_url=None, lifespan=_life
+        )
         self.state.faceworks = state
         self._guard = Guard(super().__call__, state)
 
@@ -62,10 +67,14 @@ def create_app(options: ServerOptions) -> Application:
     static = Path(__file__).parent / "static"
     app.mount("/static", StaticFiles(directory=static))
     app.add_api_route("/", lambda: FileResponse(static / "index.html"), include_in_schema=False)
+    document = functools.cache(lambda: json.dumps(app.openapi(), ensure_ascii=False).encode())  # anybody may ask: it is made once
+
+    app.add_api_route("/openapi.json", lambda: Response(document(), media_type="application/json"), include_in_schema=False)
     app.add_exception_handler(Problem, _problem)
     app.add_exception_handler(FaceworksError, _error)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(sqlite3.OperationalError, _store)
     app.add_exception_handler(Exception, _unforeseen)
     return app
 
@@ -95,7 +104,10 @@ async def _beat(state: State) -> None:
     while True:
         await asyncio.sleep(10)
         state.metrics.gauges.update(queue_waiting=state.queue.depth, queue_running=state.queue.running)
-        await state.store.call(state.metrics.flush)
+        try:
+            await state.store.call(state.metrics.flush)
+        except sqlite3.OperationalError as error:  # the counters are written with the next beat
+            log.warning("the counters were not written: %s", error)
 
 
 async def _problem(request: Request, error: Exception) -> Response:
@@ -121,6 +133,11 @@ async def _http(request: Request, error: Exception) -> Response:
     details = {404: "there is nothing here", 405: "this path does not take that method", 400: "the body cannot be read"}
     problem = Problem(error.status_code, details.get(error.status_code, str(error.detail)), headers=error.headers)
     return await _problem(request, problem)
+
+
+async def _store(request: Request, error: Exception) -> Response:
+    log.error("request %s: the store: %s", request.state.request_id, error)
+    return await _problem(request, unwritable())
 
 
 async def _unforeseen(request: Request, error: Exception) -> Response:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import multiprocessing
+import sqlite3
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -42,8 +42,10 @@ class Crew:
         try:
             while True:
                 await asyncio.sleep(PAUSE)
-                with contextlib.suppress(OSError):
+                try:
                     await self._look()
+                except (OSError, sqlite3.OperationalError) as error:  # no process can be begun, or the store is locked: look again
+                    log.error("jobs: %s", error)
         finally:
             for item in self._running:
                 await asyncio.to_thread(_stop, item.process)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
 
 from .problems import Problem
 from .shelf import NAME
@@ -45,15 +45,13 @@ Text = Annotated[str, Field(max_length=200)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 
-Steps = Annotated[tuple[str, ...], BeforeValidator(lambda value: tuple(value.split(",")) if isinstance(value, str) else value)]
-
-
-Words = Annotated[tuple[str, ...], BeforeValidator(lambda value: tuple(value.split(",")) if isinstance(value, str) else value)]
+Words = Annotated[
+    tuple[str, ...], BeforeValidator(lambda value: tuple(value.split(",")) if isinstance(value, str) else value), WithJsonSchema({"type": "string"})
+]
+"""Several words, separated by commas: a form has one part for each field."""
 
 
 NO_OPTIONS = frozenset({"review", "prior", "attributes", "models", "abstain", "bpcer"})
-
-
 """Fields of forms that are arguments of the functions, not options of the pipeline."""
 
 
@@ -62,7 +60,7 @@ class DetectForm(Strict):
 
     detector: Text | None = Field(None, description="A served detector; see /v1/models.", examples=["yunet-2023mar-int8bq"])
     min_score: Annotated[Finite, Field(ge=0, le=1)] | None = Field(None, description="Lowest detection score that counts as a face.")
-    retry: Steps | None = Field(
+    retry: Words | None = Field(
         None, description="Tried in this order where no face is found: pad,rotate90,rotate180,rotate270,tile,larger.", max_length=6
     )
 
@@ -83,7 +81,11 @@ class EmbedForm(DetectForm):
     crops: Annotated[int, Field(ge=1, le=5)] | None = None
 
 
-Pairs = Annotated[dict[str, str], BeforeValidator(lambda value: _pairs(value) if isinstance(value, str) else value)]
+Pairs = Annotated[
+    dict[str, str],
+    BeforeValidator(lambda value: _pairs(value) if isinstance(value, str) else value),
+    WithJsonSchema({"type": "string", "default": ""}),
+]
 
 
 def _pairs(text: str) -> dict[str, str]:

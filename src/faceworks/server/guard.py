@@ -11,6 +11,7 @@ import json
 import logging
 import re
 import secrets
+import sqlite3
 import time
 from http.cookies import CookieError, SimpleCookie
 from typing import TYPE_CHECKING, Any
@@ -20,13 +21,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from . import limits
 from .body import Body, header, state_of
-from .problems import PRIVATE, Problem, answer, retry
+from .problems import PRIVATE, Problem, answer, retry, unwritable
 from .security import headers, keys, sessions
 from .security.keys import LOCAL, Key
 
 if TYPE_CHECKING:
-    import sqlite3
-
     from .state import State
 
 __all__ = ["EVENT_SECONDS", "Guard"]
@@ -72,7 +71,10 @@ class Guard:
                 raise body.refusal
         except Problem as problem:
             await sent.answer(scope, problem)
-        except Exception:
+        except sqlite3.OperationalError as error:
+            log.error("request %s: the store: %s", request_id, error)
+            await sent.answer(scope, unwritable())
+        except Exception:  # the last place where anybody can answer; what the framework made of a refusal comes here too
             if body.refusal is None:
                 log.exception("request %s failed", request_id)
             await sent.answer(scope, body.refusal or Problem(500, PRIVATE))
@@ -113,16 +115,19 @@ class Guard:
     def _enter(self, scope: Scope, ticket: str, events: bool) -> tuple[Key, limits.Refusal | None]:
         """In the store's thread: who asks, and may it now?"""
         options, now = self.state.options, time.time()
+        key = self._who(self.state.store.connection, scope, now)  # before anything is written: strangers must not make the store work
         with self.state.store.write() as db:
-            key = self._who(db, scope, now)
             until = now + (EVENT_SECONDS if events else options.timeout) + options.drain
             return key, limits.admit(
                 db, key.id, ticket, now, rate=options.rate, burst=options.burst, concurrency=options.concurrency, until=until
             )  # fmt: skip
 
     def _release(self, ticket: str) -> None:
-        with self.state.store.write() as db:
-            limits.release(db, ticket)
+        try:
+            with self.state.store.write() as db:
+                limits.release(db, ticket)
+        except sqlite3.OperationalError as error:  # the request was answered; its place is free when the ticket runs out
+            log.error("a place was not given back: %s", error)
 
     def _who(self, db: sqlite3.Connection, scope: Scope, now: float) -> Key:
         """The key, or that of the session, or the local user of a service that is reached from this machine alone and never had a key."""

@@ -8,9 +8,10 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 
+from .examples import ANSWERS, PARAMETERS, REQUESTS, TEXTS
 from .schemas import ProblemOut
 
-__all__ = ["JSON_EXAMPLES", "describe", "form_body", "problems"]
+__all__ = ["describe", "form_body", "problems"]
 
 MEANING = {
     400: "The request is malformed.", 401: "No key, or an unknown one.", 403: "The key's role does not allow this, or another site asked.",
@@ -20,14 +21,6 @@ MEANING = {
     503: "Busy, stopping or waiting for a writer; see Retry-After.", 504: "Took too long; see Retry-After.",
 }  # fmt: skip
 ALWAYS = (400, 401, 403, 413, 421, 422, 429, 500, 503, 504)
-JSON_EXAMPLES: dict[str, Any] = {
-    "VerifyOut": {
-        "verified": True, "similarity": 0.711, "distance": 0.289, "metric": "cosine", "threshold": 0.637, "threshold_source": "opencv_zoo",
-        "probability": None, "fmr": None, "models": {"detector": "yunet-2023mar-int8bq@…", "embedder": "sface-2021dec-int8bq@…", "recipe": "62ae4fd6337c05c9"},
-        "faces": [{"box": [25.1, 30.0, 120.5, 150.2], "score": 0.94, "landmarks": None, "detector": "yunet-2023mar-int8bq"}] * 2,
-        "timings": {"load": 0.004, "detect": 0.012, "embed": 0.022},
-    },
-}  # fmt: skip
 
 
 def problems(*more: int) -> dict[int | str, dict[str, Any]]:
@@ -51,6 +44,22 @@ def form_body(model: type[BaseModel] | None, **files: bool | None) -> dict[str, 
     return {"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": schema, "encoding": encoding}}}}
 
 
+def _exemplify(name: str, operation: dict[str, Any]) -> None:
+    """Put the examples where readers look for them: beside each body, answer and parameter."""
+    for content in operation.get("requestBody", {}).get("content", {}).values():
+        content["example"] = REQUESTS[name]
+    for answer in operation["responses"].values():
+        for kind, content in answer.get("content", {}).items():
+            reference = content.get("schema", {}).get("$ref", "").rpartition("/")[2]
+            if reference in ANSWERS:
+                content["example"] = ANSWERS[reference]
+            elif kind in TEXTS and not reference:
+                content["example"] = TEXTS[kind]
+    for parameter in operation.get("parameters", ()):
+        is_file = parameter["name"] == "name" and name.endswith("{id}/{name}")
+        parameter["example"] = "report.html" if is_file else PARAMETERS[parameter["name"]]
+
+
 def describe(app: FastAPI) -> dict[str, Any]:
     """The document, made once."""
     if app.openapi_schema:
@@ -61,12 +70,10 @@ def describe(app: FastAPI) -> dict[str, Any]:
     schemas["ProblemOut"] = ProblemOut.model_json_schema()
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
-    for name, example in JSON_EXAMPLES.items():
-        if name in schemas:
-            schemas[name]["example"] = example
     parts["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer", "description": "An API key: faceworks serve keys add NAME --role read"}}
     for path, item in document["paths"].items():
-        for operation in item.values():
+        for method, operation in item.items():
+            _exemplify(f"{method.upper()} {path}", operation)
             if path not in ("/v1/health", "/v1/ready", "/v1/session"):
                 operation["security"] = [{"key": []}]
     app.openapi_schema = document

@@ -40,7 +40,7 @@ class ServerOptions:
         max_image_bytes, max_image_pixels, max_faces: of one picture. max_pictures: in one request.
         rate, burst: requests a second that one key may make in the long run, and at once.
         concurrency: requests of one key that run or wait at the same time.
-        timeout: seconds for a whole request; header_timeout: for its head; body_timeout: for its body to arrive.
+        timeout: seconds for a whole request; header_timeout: for its head; body_timeout: for its body to arrive, and for a stalled client to take more of its answer.
         connections: open connections of one worker; more are answered 503.
         gallery_wait: seconds to wait for another writer of a gallery.
         drain: seconds that what runs may take after the signal to stop.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
@@ -13,11 +12,16 @@ from fastapi import Query
 
 from .problems import Problem
 
-__all__ = ["Cursor", "Limit", "page"]
+__all__ = ["Cursor", "Limit", "foreign", "page", "read", "write"]
 
 T = TypeVar("T")
 Limit = Annotated[int, Query(ge=1, le=200, description="Most items of a page.")]
 Cursor = Annotated[str | None, Query(max_length=70_000, description="`next` of the page before.")]
+
+
+def foreign() -> Problem:
+    """The refusal of a cursor."""
+    return Problem(422, "the cursor is none that this service wrote; begin without one", "cursor")
 
 
 def page(items: Sequence[T], sort_key: Callable[[T], list[Any]], cursor: str | None, limit: int) -> tuple[Sequence[T], str | None]:
@@ -29,10 +33,28 @@ def page(items: Sequence[T], sort_key: Callable[[T], list[Any]], cursor: str | N
     start = 0
     if cursor is not None:
         try:
-            after = json.loads(base64.urlsafe_b64decode(cursor.encode() + b"=" * (-len(cursor) % 4)))
-            start = bisect_right([sort_key(item) for item in items], after)
-        except (ValueError, TypeError, binascii.Error, RecursionError):
-            raise Problem(422, "the cursor is none that this service wrote; begin without one", "cursor") from None
+            start = bisect_right([sort_key(item) for item in items], read(cursor))
+        except TypeError:  # a cursor of another list
+            raise foreign() from None
     found = items[start : start + limit]
-    more = start + limit < len(items)
-    return found, base64.urlsafe_b64encode(json.dumps(sort_key(found[-1])).encode()).decode().rstrip("=") if more else None
+    return found, write(sort_key(found[-1])) if start + limit < len(items) else None
+
+
+def write(after: list[Any]) -> str:
+    """The cursor behind the item with this sort key."""
+    return base64.urlsafe_b64encode(json.dumps(after).encode()).decode().rstrip("=")
+
+
+def read(cursor: str) -> list[Any]:
+    """The sort key in a cursor.
+
+    Raises:
+        Problem: 422.
+    """
+    try:
+        after = json.loads(base64.urlsafe_b64decode(cursor.encode() + b"=" * (-len(cursor) % 4)))
+    except (ValueError, RecursionError):
+        raise foreign() from None
+    if not isinstance(after, list):
+        raise foreign()
+    return after

@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from .. import errors
 
-__all__ = ["STATUS", "TITLES", "Problem", "answer", "problem_of", "status_of"]
+__all__ = ["PRIVATE", "STATUS", "TITLES", "Problem", "answer", "problem_of", "retry", "status_of", "unwritable"]
 
 STATUS: Mapping[type[errors.FaceworksError], int] = {
     errors.FaceworksError: 500,
@@ -52,6 +52,11 @@ class Problem(Exception):
 def retry(seconds: float) -> dict[str, str]:
     """The header that says when to come back: whole seconds, at least one."""
     return {"Retry-After": str(max(1, math.ceil(seconds)))}
+
+
+def unwritable() -> Problem:
+    """The service's own file is locked by another worker for too long, or its disk is full: the operator's matter, and worth trying again."""
+    return Problem(503, "the service cannot write its own records just now", "store-unavailable", retry(5))
 
 
 def status_of(error: errors.FaceworksError) -> int:

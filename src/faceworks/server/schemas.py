@@ -331,6 +331,25 @@ class AuditOut(Strict):
     valid: bool
 
 
+class EventLine(Strict):
+    """A line of the service's own log. `actor` is the key's id, `name` its name; `target` what it was done to; `request` the request id."""
+
+    n: int
+    time: str | None
+    actor: str
+    name: str
+    action: str
+    target: str
+    request: str
+
+
+class EventsOut(Strict):
+    """Newest first."""
+
+    items: list[EventLine]
+    next: str | None
+
+
 class JobOut(Strict):
     """A job. `total` 0 = not known yet; `problem` says why one failed."""
 

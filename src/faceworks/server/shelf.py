@@ -66,9 +66,12 @@ class Shelf:
         """
         folder = self._folder(name)
         self.get(name, "")
-        with locked(self._root / ".lock", self._wait), locked(folder / "service.lock", self._wait):
-            with self._lock:
-                self._open.pop(name)[1].close()
+        with locked(self._root / ".lock", self._wait):
+            self.get(name, "")  # whoever waited for the lock may come second
+            with locked(folder / "service.lock", self._wait), self._lock:
+                kept = self._open.pop(name, None)
+                if kept is not None:
+                    kept[1].close()
             away = self._root / f".deleted-{secrets.token_hex(6)}"
             folder.rename(away)
         shutil.rmtree(away)

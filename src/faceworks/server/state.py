@@ -16,6 +16,7 @@ import numpy as np
 from .. import api, assets, cards, settings
 from ..errors import ConfigError, FaceworksError
 from ..pipeline import PipelineSpec
+from . import ledger
 from .metrics import Metrics
 from .options import ServerOptions
 from .problems import Problem
@@ -114,9 +115,9 @@ class State:
             log.warning("no attributes: %s", error)
 
     def event(self, key: str, action: str, target: str, request: str) -> None:
-        """A line in the service's own log of who did what (galleries keep theirs)."""
+        """A line in the service's own audit log."""
         with self.store.write() as db:
-            db.execute("INSERT INTO events (time, key, action, target, request) VALUES (?, ?, ?, ?, ?)", (time.time(), key, action, target, request))
+            ledger.note(db, key, action, target, request)
 
     def folder(self, job: str) -> Path:
         """The folder of a job."""

@@ -25,7 +25,7 @@ R = TypeVar("R")
 VERSION = 1
 SCHEMA = """
 CREATE TABLE keys (id TEXT PRIMARY KEY, name TEXT NOT NULL, role TEXT NOT NULL, digest BLOB NOT NULL, created REAL NOT NULL, expires REAL, revoked REAL);
-CREATE TABLE sessions (digest BLOB PRIMARY KEY, key TEXT NOT NULL, csrf BLOB NOT NULL, expires REAL NOT NULL);
+CREATE TABLE sessions (digest BLOB PRIMARY KEY, key TEXT NOT NULL, expires REAL NOT NULL);
 CREATE TABLE buckets (key TEXT PRIMARY KEY, tokens REAL NOT NULL, updated REAL NOT NULL);
 CREATE TABLE running (id TEXT PRIMARY KEY, key TEXT NOT NULL, until REAL NOT NULL);
 CREATE INDEX running_key ON running (key);
@@ -89,10 +89,11 @@ class Store:
         db.execute("BEGIN IMMEDIATE")
         try:
             yield db
+            db.execute("COMMIT")
         except BaseException:
-            db.execute("ROLLBACK")
+            if db.in_transaction:  # on a full disk SQLite has rolled back by itself
+                db.execute("ROLLBACK")
             raise
-        db.execute("COMMIT")
 
     async def call(self, function: Callable[P, R], *arguments: P.args, **options: P.kwargs) -> R:
         """Run a function that speaks to the file in the store's own thread, so that the event loop never waits for a disk."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
-from .archive import unpack
+from .archive import unpacked
 
 if TYPE_CHECKING:
     from .options import ServerOptions
@@ -52,12 +52,7 @@ def study(folder: Path, parameters: Mapping[str, Any], options: ServerOptions) -
     from .. import study as studies
     from ..study import config, manifest, rating_page
 
-    inside, ready = folder / "in", folder / "unpacked"
-    if not ready.exists():
-        shutil.rmtree(inside, ignore_errors=True)
-        inside.mkdir()
-        unpack(folder / "upload", inside, 4 * options.max_upload)
-        ready.touch()
+    inside = unpacked(folder, options)
     found = sorted(inside.rglob(manifest.FILE))
     if len(found) > 1:
         raise InputError(f"the archive holds {len(found)} files {manifest.FILE}; one study has one")

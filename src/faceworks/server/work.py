@@ -19,9 +19,9 @@ from ..errors import FaceworksError, InputError
 from ..pipeline import PipelineSpec
 from ..types import to_dict
 from . import jobs
-from .archive import unpack
+from .archive import unpacked
 from .options import ServerOptions
-from .problems import problem_of
+from .problems import PRIVATE, problem_of
 from .store import Store
 from .studying import rated, study
 
@@ -57,6 +57,9 @@ def perform(options: ServerOptions, active: settings.Settings, id: str) -> None:
         jobs.finish(
             store, id, {"status": problem.status, "type": f"urn:faceworks:problem:{problem.kind}", "detail": _without(problem.detail, folder)}
         )
+    except Exception:
+        log.exception("job %s failed", id)
+        jobs.finish(store, id, {"status": 500, "type": "urn:faceworks:problem:http-500", "detail": PRIVATE})
     finally:
         store.close()
 
@@ -81,17 +84,6 @@ def _write(folder: Path, document: Any) -> None:
     temporary.replace(folder / "out" / "report.json")
 
 
-def _inputs(folder: Path, options: ServerOptions) -> Path:
-    """The unpacked archive; unpacked once, also where the job is begun again."""
-    inside, ready = folder / "in", folder / "unpacked"
-    if not ready.exists():
-        shutil.rmtree(inside, ignore_errors=True)
-        inside.mkdir()
-        unpack(folder / "upload", inside, 4 * options.max_upload)
-        ready.touch()
-    return inside
-
-
 def _table(function: Callable[[Path], Any]) -> Callable[[Path, Parameters, ServerOptions], None]:
     """An evaluation of a table: no picture is looked at."""
 
@@ -109,16 +101,16 @@ def _spec(parameters: Parameters) -> PipelineSpec:
 
 
 def _folder(folder: Path, parameters: Parameters, options: ServerOptions) -> None:
-    root = _inputs(folder, options)
+    root = unpacked(folder, options)
     inner = [path for path in root.iterdir() if path.is_dir()]
     if len(inner) == 1 and not [path for path in root.iterdir() if path.is_file()]:  # a zip of one folder that holds the folders of people
         root = inner[0]
     found = evaluate.evaluate_folder(root, _spec(parameters), out=folder / "out", dataset=parameters["dataset"], progress=False)
-    _write(folder, found.to_dict() if hasattr(found, "to_dict") else found)
+    _write(folder, found)
 
 
 def _pairs(folder: Path, parameters: Parameters, options: ServerOptions) -> None:
-    root = _inputs(folder, options)
+    root = unpacked(folder, options)
     lists = sorted(path for path in root.rglob("pairs.*") if path.suffix in (".csv", ".txt"))
     if len(lists) != 1:
         raise InputError(f"the archive needs one pairs.csv (first, second, label) or pairs.txt (LFW's), it holds {len(lists)}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 
 from faceworks.server import ServerOptions, schemas
-from faceworks.server.security import keys
+from faceworks.server.security import keys, sessions
 
 from .conftest import RED, Client, fake_networks, pair, running  # noqa: F401
 
@@ -29,6 +30,7 @@ ROUTES = {
     ("GET", "/v1/evaluations/{id}"): READ, ("GET", "/v1/evaluations/{id}/{name}"): READ,
     ("POST", "/v1/evaluations"): ADMIN, ("POST", "/v1/jobs/{id}/cancel"): ADMIN, ("DELETE", "/v1/jobs/{id}"): ADMIN,
     ("POST", "/v1/galleries"): ADMIN, ("DELETE", "/v1/galleries/{name}"): ADMIN, ("GET", "/v1/galleries/{name}/audit"): ADMIN,
+    ("GET", "/v1/audit"): ADMIN,
 }  # fmt: skip
 """Least role of each route."""
 OPEN = {("GET", "/v1/health"), ("GET", "/v1/ready"), ("POST", "/v1/session"), ("GET", "/v1/session"), ("DELETE", "/v1/session")}
@@ -132,6 +134,59 @@ def test_a_session_ends_with_its_key_and_its_time(client: Client) -> None:
     assert client.get("/v1/models", headers={"Cookie": cookie}).status_code == 401
     assert client.post("/v1/session", json={"key": "fw_wrong"}).status_code == 401
     assert client.get("/v1/session").status_code == 401
+
+
+def test_two_tabs_of_one_sign_in_both_write(client: Client) -> None:
+    cookie, first = sign_in(client)
+    second = client.get("/v1/session", headers={"Cookie": cookie}).json()["csrf"]  # the other tab was opened
+    for token in (first, second, first):
+        assert client.post("/v1/verify", files=pair(), headers={"Cookie": cookie, "X-CSRF-Token": token}).status_code == 200
+    _, foreign = sign_in(client)
+    assert foreign != first
+    assert client.post("/v1/verify", files=pair(), headers={"Cookie": cookie, "X-CSRF-Token": foreign}).status_code == 403
+
+
+def test_sessions_of_a_key_are_bounded(client: Client) -> None:
+    text = client.key("read")["Authorization"].partition(" ")[2]
+    cookies = [client.post("/v1/session", json={"key": text}).headers["set-cookie"].partition(";")[0] for _ in range(sessions.MOST + 3)]
+    client.inner.cookies.clear()
+    assert client.state.store.connection.execute("SELECT count(*) FROM sessions").fetchone()[0] == sessions.MOST
+    assert client.get("/v1/models", headers={"Cookie": cookies[0]}).status_code == 401
+    assert client.get("/v1/models", headers={"Cookie": cookies[-1]}).status_code == 200
+
+
+def test_the_log_of_the_service_says_who_did_what(client: Client) -> None:
+    admin = client.key("admin", "chief")
+    client.post("/v1/galleries", json={"name": "staff"}, headers=admin)
+    client.delete("/v1/galleries/staff", headers=admin)
+    client.post("/v1/session", json={"key": admin["Authorization"].partition(" ")[2]})
+    client.inner.cookies.clear()
+    found = schemas.EventsOut.model_validate_json(client.get("/v1/audit", headers=admin).text)
+    assert [(line.name, line.action, line.target) for line in found.items[:3]] == [
+        ("chief", "sign in", ""), ("chief", "delete gallery", "staff"), ("chief", "create gallery", "staff")]  # fmt: skip
+    assert (found.items[3].actor, found.items[3].action) == ("operator", "add admin key")
+    seen, cursor = [], ""
+    while cursor is not None:
+        page = client.get("/v1/audit", params={"limit": 1, **({"cursor": cursor} if cursor else {})}, headers=admin).json()
+        seen += [line["n"] for line in page["items"]]
+        cursor = page["next"]
+    assert seen == [line.n for line in found.items]
+    for broken in ("x", "W10", "WyJhIl0", "WzFlOTk5XQ", "e30", "WzEwMDAwMDAwMDAwMDAwMDAwMDAwMF0"):
+        assert client.get("/v1/audit", params={"cursor": broken}, headers=admin).status_code == 422, broken
+
+
+def test_a_store_that_is_locked_is_answered_503(client: Client) -> None:
+    client.wait(client.inner.get("/v1/models"))
+    client.state.store.connection.execute("PRAGMA busy_timeout = 1")
+    client.wait(client.state.store.call(lambda: client.state.store.connection.execute("PRAGMA busy_timeout = 1")))
+    other = sqlite3.connect(client.state.store.path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    found = client.get("/v1/models")
+    assert (found.status_code, found.json()["type"], found.headers["retry-after"]) == (503, "urn:faceworks:problem:store-unavailable", "5")
+    assert client.get("/v1/health").status_code == 200
+    other.execute("ROLLBACK")
+    other.close()
+    assert client.get("/v1/models").status_code == 200
 
 
 def test_a_broken_cookie_is_no_session(client: Client) -> None:

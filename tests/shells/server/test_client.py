@@ -83,7 +83,8 @@ def test_errors_are_the_librarys(remote: Remote, tmp_path: Path) -> None:
 
 def test_galleries(remote: Remote) -> None:
     remote.create_gallery("staff")
-    who = remote.enroll("staff", "Ada", RED, metadata='{"team": "x"}', keep_duplicates=True)["person"]
+    who = remote.enroll("staff", "Ada", RED, metadata={"team": "x"}, keep_duplicates=True)["person"]
+    assert who["metadata"] == {"team": "x"}
     found = remote.identify("staff", CRIMSON, k=1)
     assert (found[0].person, found[0].person_id, found[0].candidates[0].person) == ("Ada", who["id"], "Ada")
     assert remote.identify("staff", BLUE)[0].person is None
@@ -95,8 +96,16 @@ def test_galleries(remote: Remote) -> None:
     assert remote.restore("staff", who["id"])["samples"] == 1
     assert remote.remove("staff", who["id"], forget=True) == 1
     assert next(remote.audit("staff"))["action"] == "forget"
+    p0, p1 = (item["id"] for item in list(remote.people("staff"))[:2])
+    assert remote.describe("staff", p0, {"team": "y"})["metadata"] == {"team": "y"}
+    added = remote.add_samples("staff", p0, picture((30, 35, 190)), consent="form 12", keep_duplicates=True)
+    assert added["person"]["samples"] == 2
+    assert remote.remove_sample("staff", p0, added["pictures"][0]["sample"]) == 1
+    assert remote.merge("staff", p0, p1)["samples"] == 2
+    assert remote.gallery("staff")["people"] == 4
     remote.delete_gallery("staff")
     assert remote.galleries() == []
+    assert [line["action"] for line in remote.service_audit()] == ["delete gallery", "create gallery"]
 
 
 def test_an_evaluation_is_waited_for(remote: Remote) -> None:
@@ -104,8 +113,25 @@ def test_an_evaluation_is_waited_for(remote: Remote) -> None:
     report = remote.evaluate("scores", SCORES, dataset="made up", progress=lambda job: seen.append(job["state"]))
     assert 0.5 < report["auc"] <= 1
     assert seen
+    job = next(remote.jobs())
+    assert json.loads(remote.evaluation_file(job["id"], "report.json"))["auc"] == report["auc"]
+    remote.delete_job(job["id"])
+    assert list(remote.jobs()) == []
     with pytest.raises(ServiceError, match="line 2"):
         remote.evaluate("scores", b"score,label\n1,x\n")
+
+
+def test_every_route_has_its_verb(client: Client) -> None:
+    """What the API can do the client can, but for what is a supervisor's or the page's."""
+    text = Path(errors.__file__).with_name("client.py").read_text(encoding="utf-8")
+    for path in client.app.openapi()["paths"]:
+        last = [part for part in path.split("/") if part and not part.startswith("{")][-1]
+        assert f"/{last}" in text or last in ("health", "ready", "metrics", "session", "events"), path
+
+
+def test_a_study_fails_with_its_reason(remote: Remote) -> None:
+    with pytest.raises(ServiceError, match="zip"):
+        remote.study(b"no zip", name="x")
 
 
 def test_it_tries_again_while_the_service_is_busy_and_does_nothing_twice() -> None:

@@ -69,9 +69,11 @@ def test_embed_gives_vectors_and_their_recipe(client: Client) -> None:
 
 
 def test_analyze_fetches_nothing_for_a_request(client: Client) -> None:
-    """The models are not here and the service is offline: busy, not a download."""
-    found = client.post("/v1/analyze", files={"pictures": ("a.png", RED)}, data={"attributes": "emotion"})
-    assert found.status_code == 503, found.text
+    """The models are not here and the service is offline: not served, not a download; for one picture as for several."""
+    for pictures in ([("pictures", ("a.png", RED))], [("pictures", ("a.png", RED)), ("pictures", ("b.png", RED))]):
+        found = client.post("/v1/analyze", files=pictures, data={"attributes": "emotion"})
+        assert (found.status_code, found.json()["type"]) == (422, "urn:faceworks:problem:model-not-served"), found.text
+        assert "emotion is not on this machine" in found.json()["detail"]
     wrong = client.post("/v1/analyze", files={"pictures": ("a.png", RED)}, data={"attributes": "wealth"})
     assert wrong.status_code == 422
     assert client.post("/v1/analyze", files={"pictures": ("a.png", RED)}, data={"models": "emotion=emonet-8"}).json()["type"].endswith("not-served")

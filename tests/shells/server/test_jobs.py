@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import multiprocessing
 import stat
+import struct
 import time
 import zipfile
 from collections.abc import Mapping
@@ -143,11 +145,40 @@ def link() -> zipfile.ZipInfo:
     return info
 
 
+def list_of(size: int, zip64: bool = False) -> bytes:
+    """The end of an archive that says that its list of files has `size` bytes (APPNOTE.TXT 4.3.14 and 4.3.16)."""
+    if not zip64:
+        return bytes(1000) + struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, 9, 9, size, 0, 0)
+    record = struct.pack("<4sQ2H2L4Q", b"PK\6\6", 44, 45, 45, 0, 0, 9, 9, size, 0)
+    return record + struct.pack("<4sLQL", b"PK\6\7", 0, 0, 1) + struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, 9, 9, 0xFFFFFFFF, 0xFFFFFFFF, 0)
+
+
+def test_the_list_of_files_is_measured_before_it_is_read(tmp_path: Path) -> None:
+    archive = tmp_path / "a.zip"
+    for zip64 in (False, True):
+        archive.write_bytes(list_of(65 << 20, zip64))
+        with pytest.raises(InputError, match="list of files has 68157440 bytes"):
+            unpack(archive, tmp_path, 1 << 30)
+
+
+def test_a_full_disk_is_not_the_archives_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "up.zip").write_bytes(zipped({"a/b.jpg": b"1"}))
+
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "mkdir", full)
+    with pytest.raises(OSError, match="No space") as raised:
+        unpack(tmp_path / "up.zip", tmp_path / "in", 1 << 30)
+    assert not isinstance(raised.value, InputError)
+
+
 HOSTILE = {
     "upward": zipped({"../x": b"1"}), "absolute": zipped({"/etc/x": b"1"}), "drive": zipped({"C:/x": b"1"}), "backslash": zipped({"..\\x": b"1"}),
     "link": zipped({"a/link": b"/etc/passwd"}, **{"a/link": link()}), "twice": zipped({"A.jpg": b"1", "a.jpg": b"2"}), "control": zipped({"a\x07b": b"1"}),
     "bomb": zipped({"zeros": bytes(300 << 20)}), "no zip": b"PK\x03\x04 not really", "long": zipped({"a" * 300: b"1"}),
-    "file as folder": zipped({"a": b"1", "a/b": b"2"}),
+    "file as folder": zipped({"a": b"1", "a/b": b"2"}), "deep": zipped({"d/" * 2000 + "x": b"1"}), "deep enough": zipped({"d/" * 30 + "x": b"1"}),
+    "whole name": zipped({"/".join(["n" * 200] * 6): b"1"}), "list": list_of(70 << 20), "list in zip64": list_of(70 << 20, zip64=True),
 }  # fmt: skip
 
 

@@ -14,10 +14,12 @@ import subprocess
 import tarfile
 import threading
 import time
+import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from faceworks.server import ServerOptions
@@ -51,8 +53,6 @@ class Service:
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     found = Service(tmp_path_factory.mktemp("service") / "data")
-    import httpx
-
     end = time.monotonic() + 60
     while time.monotonic() < end:
         try:
@@ -208,7 +208,7 @@ def test_a_gallery_from_creation_to_deletion(page: Page, samples: Mapping[str, P
     at.get_by_role("button", name="Details: ").click()
     at.wait_for_selector("dialog[open] table tbody tr")
     at.keyboard.press("Escape")
-    at.get_by_role("button", name="Log").click()
+    at.get_by_role("button", name="Show the log").click()
     at.wait_for_selector("main table tbody tr")
     assert "The chain of hashes holds." in at.locator("main").inner_text()
     at.get_by_role("button", name="Delete this gallery").click()
@@ -222,8 +222,107 @@ def test_an_evaluation_with_its_report(page: Page) -> None:
     at.get_by_label("Name of the data set").fill("made up")
     at.get_by_role("button", name="Begin").click()
     at.wait_for_selector("article table tr")
-    assert "auc" in at.locator("article").inner_text()
-    shot(at, "evaluation-answer")
+    text = at.locator("article").inner_text()
+    assert "AUC" in text
+    assert "95% interval" in text
+    with at.context.expect_page() as opened:
+        at.get_by_role("link", name="report.json").click()
+    opened.value.wait_for_load_state()
+    assert '"auc"' in opened.value.content()
+    opened.value.close()
+
+
+def test_many_jobs_leave_the_page_free(page: Page, service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A browser has six connections to a host: streams of progress must not take them all."""
+    monkeypatch.setattr("faceworks.server.jobs.claim", lambda *_: None)  # nothing begins
+    begun = [upload(service, f"waits {index}") for index in range(9)]
+    at = page.open("evaluations")
+    until(at, "document.querySelectorAll('article progress').length >= 9")
+    at.get_by_role("link", name="Galleries").click()
+    at.wait_for_selector("main h1:text-is('Galleries')")
+    at.get_by_role("link", name="Evaluations").click()
+    until(at, "[...document.querySelectorAll('article p')].filter((node) => node.textContent === 'waiting').length === 9")
+    assert (
+        at.evaluate("Promise.race([fetch('/v1/health').then((answer) => answer.status), new Promise((go) => setTimeout(go, 5000, 'no connection'))])")
+        == 200
+    )
+    for id in begun:
+        httpx.post(f"{service.url}/v1/jobs/{id}/cancel")
+    until(at, "[...document.querySelectorAll('article p')].filter((node) => node.textContent === 'canceled').length === 9")
+    assert all(httpx.delete(f"{service.url}/v1/jobs/{id}").status_code == 204 for id in begun)
+
+
+def upload(service: Service, dataset: str) -> str:
+    begun = httpx.post(f"{service.url}/v1/evaluations", files={"file": ("scores.csv", SCORES)}, data={"kind": "scores", "dataset": dataset})
+    return str(begun.json()["id"])
+
+
+def finished(service: Service, id: str, seconds: float = 300) -> dict[str, Any]:
+    end = time.monotonic() + seconds
+    while (job := httpx.get(f"{service.url}/v1/jobs/{id}").json())["state"] in ("queued", "running"):
+        assert time.monotonic() < end, job
+        time.sleep(0.3)
+    return dict(job)
+
+
+FEW = {"1_neutral.jpg": "person_a_1", "1_happy.jpg": "person_a_2", "2_neutral.jpg": "person_b_1", "2_happy.jpg": "person_b_2"}
+
+
+def archive(samples: Mapping[str, Path]) -> bytes:
+    """A study of two people as a zip."""
+    rows = "".join(f"{name[0]},{name},{'source' if 'neutral' in name else 'edit'},{name[2:-4]}\n" for name in FEW)
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as made:
+        made.writestr("manifest.csv", "identity,picture,role,condition\n" + rows)
+        for name, sample in FEW.items():
+            made.writestr(name, samples[sample].read_bytes())
+    return out.getvalue()
+
+
+def test_a_study_from_upload_to_ratings(page: Page, samples: Mapping[str, Path], tmp_path: Path) -> None:
+    pytest.importorskip("statsmodels", reason="the extra study")
+    pytest.importorskip("docx", reason="the extra study")
+    at = page.open("studies")
+    at.get_by_label("File").set_input_files({"name": "study.zip", "mimeType": "application/zip", "buffer": archive(samples)})
+    at.get_by_label("Name of the study").fill("four pictures")
+    at.get_by_role("button", name="Begin").click()
+    at.wait_for_selector("article:has-text('four pictures') progress")
+    at.wait_for_selector("article >> text=/[1-9] of \\d+ pictures/", timeout=200_000)
+    at.wait_for_selector("article >> text=Rate faces", timeout=400_000)
+    shot(at, "study-answer")
+    with at.context.expect_page() as opened:
+        at.get_by_role("link", name="Report", exact=True).click()
+    report = opened.value
+    report.wait_for_load_state()
+    assert report.locator("h1").count() == 1
+    assert report.locator("svg, img").count() > 0
+    shot(report, "study-report")
+    report.close()
+    with at.context.expect_page() as opened:
+        at.get_by_role("link", name="Rate faces").click()
+    rating = opened.value
+    data = json.loads(rating.locator("#study").text_content() or "")
+    rating.keyboard.press("Space")  # consent has the focus
+    rating.keyboard.press("Tab")
+    rating.keyboard.type("R1")
+    rating.keyboard.press("Enter")
+    shot(rating, "study-rating")
+    for trial in data["blocks"][0]:
+        label = trial.get("expected") or data["items"][trial["item"]]["picture"][2:-4]
+        rating.keyboard.press(str(data["choices"].index(label) + 1))
+        if trial["kind"] != "check":
+            rating.keyboard.press("Enter")
+            for key in ("7", "3", "5", "y"):
+                rating.keyboard.press(key)
+        rating.keyboard.press("Enter")
+    with rating.expect_download() as download:
+        rating.click("#csv")
+    download.value.save_as(tmp_path / "ratings-R1.csv")
+    rating.close()
+    at.get_by_label("Ratings").set_input_files(tmp_path / "ratings-R1.csv")
+    at.get_by_role("button", name="Add ratings").click()
+    at.wait_for_selector("article article >> text=done", timeout=200_000)
+    assert at.locator("article article a").count() == 1
 
 
 def test_sign_in_with_a_key(browser: Any, samples: Mapping[str, Path], tmp_path: Path) -> None:
@@ -284,14 +383,23 @@ def test_it_fits_and_has_no_serious_finding(
     browser: Any, service: Service, samples: Mapping[str, Path], axe: str, width: int, theme: str, language: str
 ) -> None:  # fmt: skip
     found = Page(browser, service.url, width, theme, language)
+    if not httpx.get(f"{service.url}/v1/evaluations").json()["items"]:
+        finished(service, upload(service, "made up"))
     for view in VIEWS:
         at = found.open(view)
         assert at.evaluate("document.documentElement.lang") == language
         if view == "compare":
             compare(at, samples)
+        if view == "analyze":
+            for name in ("age", "gender"):
+                at.uncheck(f"#a-{name}")
+            at.check("#a-quality")
+            at.locator("input[type=file]").set_input_files(samples["person_b_1"])
+            at.locator("main .card button").click()
+            at.wait_for_selector(".bar")
+        if view == "evaluations":
+            at.wait_for_selector("article table")
         if view == "galleries":
-            import httpx
-
             httpx.post(f"{service.url}/v1/galleries", json={"name": "look"})
             for name, sample in (("Ada Lovelace", "person_a_1"), ("김철수", "person_b_1")):
                 httpx.post(
@@ -303,6 +411,13 @@ def test_it_fits_and_has_no_serious_finding(
             at = found.open("galleries/look")
             at.reload()
             at.wait_for_selector(".person")
+            at.locator(".pick input[type=file]").nth(0).set_input_files([samples["person_a_1"], samples["person_a_2"]])
+            at.wait_for_selector(".strip canvas")
+            at.locator(".pick input[type=file]").nth(1).set_input_files(samples["person_a_2"])
+            at.locator("main .two > .card").nth(1).locator("> .row button").click()
+            at.wait_for_selector("main .two b.same")
+            at.locator("main > div > .card").nth(1).locator("button").click()
+            at.wait_for_selector("main td")
         at.wait_for_timeout(400)
         shot(at, f"{view}-{width}-{theme}-{language}")
         assert at.evaluate("document.documentElement.scrollWidth <= innerWidth"), f"{view} is wider than {width}"

@@ -12,7 +12,7 @@ from scipy.special import softmax as scipy_softmax
 from faceworks import cards
 from faceworks.attributes.affect import Affect
 from faceworks.attributes.heads import activated, average, results
-from faceworks.attributes.pool import Pool, log_pool
+from faceworks.attributes.pool import Pool, log_pool, pool_views
 from faceworks.cards import OutputSpec
 from faceworks.errors import CardError
 from faceworks.runtime import SessionOptions
@@ -76,6 +76,38 @@ def test_log_pool_by_hand() -> None:
     np.testing.assert_allclose(log_pool([p, q], [0.7, 1.2]), want / want.sum(), rtol=1e-12)
     np.testing.assert_allclose(log_pool([p], [1.0]), p, rtol=1e-12)
     assert log_pool([np.array([1.0, 0.0]), np.array([0.0, 1.0])], [1.0, 1.0]).tolist() == [0.5, 0.5]  # nobody can forbid a label alone
+    want = p**0.7 * np.exp([0.5, 0.0, -1.0])
+    np.testing.assert_allclose(log_pool([p], [0.7], [0.5, 0.0, -1.0]), want / want.sum(), rtol=1e-12)
+
+
+def test_what_is_said_of_two_views_is_their_geometric_mean_or_mean() -> None:
+    one = {"mood": Categorical("a", {"a": 0.8, "b": 0.2}, "m"), "age": Scalar(30.0, "years", (0.0, 100.0), 3.0, "m")}
+    other = {"mood": Categorical("b", {"a": 0.2, "b": 0.8}, "m"), "age": Scalar(40.0, "years", (0.0, 100.0), 3.0, "m")}
+    said = pool_views([one, other])
+    assert isinstance(said["mood"], Categorical)
+    assert isinstance(said["age"], Scalar)
+    assert said["mood"].probabilities == pytest.approx({"a": 0.5, "b": 0.5})
+    assert (said["age"].value, said["age"].unit, said["age"].model) == (35.0, "years", "m")
+    same = pool_views([one, one])["mood"]
+    assert isinstance(same, Categorical)
+    assert same.probabilities == pytest.approx({"a": 0.8, "b": 0.2})
+
+
+def test_an_offset_has_a_number_for_each_label() -> None:
+    card, affect = (cards.get(name, "attribute") for name in ("emotion-pool", "affect-from-emotion"))
+    with pytest.raises(CardError, match="2 numbers"):
+        Pool(dataclasses.replace(card, decode={"offset": [0.1, 0.2]}), SessionOptions())
+    with pytest.raises(CardError, match="1 offsets for 7"):
+        Affect(dataclasses.replace(affect, decode={**affect.decode, "offset": [0.1]}), SessionOptions())
+
+
+def test_valence_reads_the_emotions_of_the_pool() -> None:
+    pool, affect = (cards.get(name, "attribute") for name in ("emotion-pool", "affect-from-emotion"))
+    assert affect.part == pool.part, "the same networks, each run once"
+    mine, theirs = (
+        dict(zip(labels, card.decode["offset"], strict=True)) for labels, card in ((pool.output[0].labels, pool), (affect.decode["emotions"], affect))
+    )
+    assert mine == theirs
 
 
 def test_affect_is_the_mean_place_under_the_distribution() -> None:
@@ -102,6 +134,7 @@ def test_a_pool_of_numbers_adds_disagreement_to_the_spread() -> None:
     two = dataclasses.replace(
         card,
         adapter="pool",
+        decode={},
         part=(cards.Part("a", 3.0), cards.Part("b", 1.0)),
         output=(OutputSpec("age", "value", attribute="age", range=(0.0, 80.0)),),
     )

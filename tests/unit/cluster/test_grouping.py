@@ -100,6 +100,28 @@ def test_old_people_are_joined_by_a_person_alone():
     assert joined.labels[:8].tolist() == [0] * 8
 
 
+def test_a_cannot_link_splits_an_old_group_and_its_label_stays_with_the_larger_part():
+    vectors, _truth = people(3, 8, seed=5)
+    wrong = [0] * 8 + [0] * 3 + [1] * 5 + [2] * 8  # three faces of the second person were taken for the first
+    groups = group_faces(vectors, 0.45, known=wrong, cannot=[(0, 9)])
+    assert groups.labels[:8].tolist() == [0] * 8
+    assert groups.labels[8:11].tolist() == [1] * 3  # let free, they are found to be the second
+    assert groups.labels[11:].tolist() == wrong[11:]
+    alone = group_faces(vectors, 0.45, known=[0] * 8 + [1] * 8 + [2] * 8, cannot=[(0, 1)])
+    assert sorted(np.bincount(alone.labels[:8])[[0, 3]].tolist()) == [1, 7]  # one of the two stands alone, under a new label
+    assert np.bincount(alone.labels)[0] == 7
+    assert alone.labels[8:].tolist() == [1] * 8 + [2] * 8
+
+
+def test_contradictions_are_told_by_name():
+    vectors, _truth = people(2, 3, seed=5)
+    names = [f"a.jpg#{i}" for i in range(6)]
+    with pytest.raises(InputError, match=r"a\.jpg#0 and a\.jpg#1 must be one person"):
+        group_faces(vectors, 0.45, must=[(0, 1)], cannot=[(0, 1)], names=names, known=[0, 0, 0, 1, 1, 1])
+    with pytest.raises(InputError, match=r"a\.jpg#2 cannot differ from itself"):
+        group_faces(vectors, 0.45, cannot=[(2, 2)], names=names)
+
+
 def test_neighbors_against_all_pairs():
     vectors, _ = people(5, 7, noise=1.0)
     first, second, score = neighbors(vectors, 0.3, k=100)

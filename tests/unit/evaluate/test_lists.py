@@ -33,6 +33,7 @@ from faceworks.evaluate import (
 )
 from faceworks.evaluate.bins import read_bin
 from faceworks.evaluate.folder import split_probes
+from faceworks.evaluate.folder_groups import folder_groups
 from faceworks.pipeline import Pipeline, PipelineSpec
 from faceworks.types import Embedding, Face, FaceResult
 
@@ -295,6 +296,37 @@ def test_identification_on_a_folder(tmp_path, root):
         evaluate_folder(root, strangers=1.0)
     with pytest.raises(InputError, match="no folder"):
         evaluate_folder(tmp_path / "none")
+
+
+def test_a_folder_by_group(tmp_path, root):
+    groups = {"row": {f"P{p}": "ab"[p % 2] for p in range(5)}}
+    found = evaluate_folder(root, out=tmp_path / "o", strangers=0.34, split="dependent", groups=groups, progress=False)
+    (by,) = found.groups
+    sizes = {item.group: (item.probes, item.strangers) for item in by.groups}
+    assert set(sizes) == {"a", "b"}
+    assert sum(p + s for p, s in sizes.values()) + by.unknown == found.counts["probes"] + found.counts["strangers"]
+    assert "By row" in (tmp_path / "o" / "report.md").read_text(encoding="utf-8")
+    assert json.loads((tmp_path / "o" / "report.json").read_text())["groups"][0]["column"] == "row"
+    with pytest.raises(InputError, match="known row"):
+        evaluate_folder(root, groups={"row": {"nobody": "a"}}, store=tmp_path / "o" / "vectors", progress=False)
+
+
+def test_identification_by_group_by_hand():
+    groups = ["f", "f", "m", "m", None, "f", "m", "m", "m"]  # five probes of enrolled people, then four strangers
+    ranks = np.array([1, 2, 1, 1, 1])
+    scores, owners = [0.9, 0.9, 0.9, 0.4, 0.9, 0.8, 0.2, 0.5, 0.1], np.array(list("abcdexyzw"))
+    found = folder_groups("gender", groups, ranks, scores, owners, 0.5)
+    f, m = found.groups
+    assert (f.group, f.probes, f.rank1, f.fnir, f.strangers, f.fpir) == ("f", 2, 0.5, 0.5, 1, 1.0)
+    assert (m.group, m.probes, m.rank1, m.fnir, m.strangers, m.fpir) == ("m", 2, 1.0, 0.5, 3, pytest.approx(1 / 3)), "ties are accepted"
+    assert (found.unknown, found.fnir_ratio, found.fpir_ratio) == (1, 1.0, pytest.approx(3))
+    assert (found.fnir_gini, found.fpir_gini) == (0.0, pytest.approx(0.5))
+    assert all(low <= rate <= high for rate, (low, high) in ((f.fnir, f.fnir_interval), (m.fpir, m.fpir_interval), (m.rank1, m.rank1_interval)))
+    assert m.rank1_interval[0] == pytest.approx(0.025 ** (1 / 2)), "two of two right: the exact bound"
+    closed = folder_groups("gender", groups[:5], ranks, scores[:5], owners[:5], None)
+    assert (closed.groups[0].fnir, closed.groups[0].fpir, closed.fnir_ratio) == (None, None, None)
+    with pytest.raises(InputError, match="one length"):
+        folder_groups("gender", groups[:4], ranks, scores, owners, 0.5)
 
 
 def test_the_split_of_a_folder():

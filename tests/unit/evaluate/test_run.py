@@ -8,8 +8,11 @@ from __future__ import annotations
 import csv
 import json
 import math
+import os
+import signal
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -154,6 +157,65 @@ def test_an_interrupted_run_keeps_what_it_has(tmp_path, calls, monkeypatch):
     monkeypatch.setattr(Pipeline, "embed", whole)
     assert evaluate_pairs(pairs, out=tmp_path / "out", progress=False).counts["embedded"] == 4
     assert sorted(calls) == sorted(red for values in GOOD for red in values)
+
+
+KILLED = """
+import os, sys, time
+import numpy as np
+from pathlib import Path
+from faceworks.evaluate import evaluate_pairs, read_lfw_pairs, vectors
+from faceworks.pipeline import Pipeline
+from faceworks.types import Embedding, Face, FaceResult
+
+folder, log, last = Path(sys.argv[1]), open(sys.argv[2], "ab", buffering=0), int(sys.argv[4])
+vectors.UNSAVED = 0.0
+face = Face(np.array([0, 0, 4, 4]), 0.9)
+
+def embed(self, images, names=None):
+    reds = [int(picture[0, 0, 0]) for picture in images]
+    log.write(b"".join(b"%d\\n" % red for red in reds))  # a picture stands here before it is kept
+    if Path(sys.argv[2]).read_bytes().count(b"\\n") >= last:
+        time.sleep(600)  # until it is killed
+    return [[FaceResult(face, Embedding(np.array([np.cos(np.radians(r)), np.sin(np.radians(r))], np.float32), None, "toy"))] for r in reds]
+
+Pipeline.embed = embed
+pairs = read_lfw_pairs(folder / "pairs.txt", folder / "pictures", suffix=".png")
+print(evaluate_pairs(pairs, out=folder / sys.argv[3], batch_size=2, progress=False).counts["embedded"])
+"""
+
+
+def test_a_run_killed_at_any_picture_goes_on_and_reports_the_same(tmp_path):
+    """kill -9 again and again: at most the batch in flight is done twice, and the report is that of a run that nobody killed."""
+    reds = [(5 * person, 5 * person + 3) for person in range(1, 41)]
+    lfw(tmp_path, reds)
+
+    def start(log, out, last=1000):
+        words = [sys.executable, "-c", KILLED, str(tmp_path), str(tmp_path / log), out, str(last)]
+        return subprocess.Popen(words, env=os.environ | {"PYTHONPATH": "src"}, stdout=subprocess.PIPE, text=True)
+
+    def done(log):
+        return (tmp_path / log).read_bytes().count(b"\n") if (tmp_path / log).exists() else 0
+
+    kills = 0
+    for goal in (6, 31, 54):
+        run, deadline = start("killed.log", "killed", goal), time.monotonic() + 60
+        while run.poll() is None and done("killed.log") < goal and time.monotonic() < deadline:
+            time.sleep(0.02)
+        run.kill()
+        kills += run.wait() == -signal.SIGKILL
+        run.stdout.close()
+    assert kills == 3, "every run was killed before its end"
+    last, before = start("killed.log", "killed"), done("killed.log")
+    assert int(last.communicate()[0]) == done("killed.log") - before
+    seen = (tmp_path / "killed.log").read_text().split()
+    assert len(set(seen)) == 80
+    assert len(seen) - 80 <= 2 * kills
+    start("whole.log", "whole").communicate()
+    reports = [json.loads((tmp_path / out / "report.json").read_text()) for out in ("killed", "whole")]
+    for report in reports:
+        del report["date"], report["seconds"], report["counts"]["embedded"]
+    assert reports[0] == reports[1]
+    assert (tmp_path / "killed" / "scores.csv").read_bytes() == (tmp_path / "whole" / "scores.csv").read_bytes()
 
 
 def test_a_damaged_archive_is_embedded_again(tmp_path, calls):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
+import json
 import secrets
 import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
 
 import numpy as np
 import pytest
@@ -14,7 +17,7 @@ import pytest
 from faceworks.errors import ConfigError, GalleryCorrupt, GalleryUnavailable, InputError, ModelMismatch, UnknownPerson
 from faceworks.gallery import Binding, Change, Gallery, open_gallery
 from faceworks.types import Embedding, Face, FaceResult
-from gallery_tools import needed
+from gallery_tools import binding, needed
 
 MODEL = "toy@000000000000"
 
@@ -135,3 +138,62 @@ def test_what_a_database_cannot_hold_is_refused_and_the_alternative_named(addres
         with pytest.raises(InputError, match=f"up to {info.largest_dim} numbers"):
             gallery.enroll_vectors(["Ada"], long, MODEL)
         assert len(gallery) == 0
+
+
+@pytest.fixture
+def old_schema(postgres: str) -> Iterator[str]:
+    """The address of a database with the first schema, in which an earlier version enrolled two people with three samples."""
+    psycopg = importlib.import_module("psycopg")
+    from faceworks.gallery.postgres import MIGRATIONS
+
+    name = f"old_{secrets.token_hex(6)}"
+    parts = urlsplit(postgres)
+    address = urlunsplit(parts._replace(path=f"/{name}"))
+    with psycopg.connect(postgres, autocommit=True) as server:
+        server.execute(f"CREATE DATABASE {name}")
+    try:
+        with psycopg.connect(address) as connection:
+            connection.execute("CREATE TABLE faceworks_schema (version int NOT NULL)")
+            connection.execute(MIGRATIONS[0])
+            connection.execute("INSERT INTO faceworks_schema VALUES (1)")
+            plain = json.dumps(binding(4).to_json())
+            connection.execute("INSERT INTO faceworks_galleries (name, binding, revision) VALUES ('people', %s, 7), ('empty', NULL, 0)", (plain,))
+            for id in ("a", "b"):
+                connection.execute("INSERT INTO faceworks_people VALUES (1, %s, %s, '{}', 1, 0, 'token')", (id, id.upper()))
+            for number, (person, vector) in enumerate([("a", "[1,0,0,0]"), ("a", "[0,1,0,0]"), ("b", "[0,0,1,0]")], start=1):
+                connection.execute(
+                    "INSERT INTO faceworks_samples (gallery, id, person, vector, time, expires, removed, length, norm, quality, box, source, consent) "
+                    "VALUES (1, %s, %s, %s, 1, 0, 0, 1, 'nan', 'nan', '{0,0,1,1}', 'x.jpg', '')", (number, person, vector),
+                )  # fmt: skip
+        yield address
+    finally:
+        with psycopg.connect(postgres, autocommit=True) as server:
+            server.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def test_a_database_of_an_earlier_version_is_brought_over(old_schema: str) -> None:
+    """By several that open it at the same moment; nobody is lost, and what was not counted then is counted now."""
+    with ThreadPoolExecutor(4) as pool:
+        opened = list(pool.map(lambda _: open_gallery(old_schema, "r+"), range(4)))
+    gallery = opened[0]
+    assert (gallery.info.people, gallery.info.samples, gallery.info.revision) == (2, 3, "7")
+    assert [(entry.person.name, len(entry.samples)) for entry in gallery.people()] == [("A", 2), ("B", 1)]
+    assert gallery.look_up(np.array([[0, 0.1, 1, 0]], np.float32), 1)[0][0][::2] == ("b", 3)
+    gallery.enroll_vectors(["C"], np.array([[0, 0, 0, 1]], np.float32), binding(4).model)
+    assert [handle.info.samples for handle in opened] == [4] * 4
+    with open_gallery(f"{old_schema}{'&' if '?' in old_schema else '?'}gallery=empty", "r") as empty:
+        assert (empty.info.people, empty.info.samples) == (0, 0)
+    with open_gallery(old_schema, "r+", audit=True) as audited:
+        audited.remove("A")
+        assert audited.audit is not None
+        assert audited.audit.verify()
+    for handle in opened:
+        handle.close()
+
+
+def test_a_database_of_a_later_version_is_refused(old_schema: str) -> None:
+    psycopg = importlib.import_module("psycopg")
+    with psycopg.connect(old_schema) as connection:
+        connection.execute("INSERT INTO faceworks_schema VALUES (99)")
+    with pytest.raises(GalleryUnavailable, match=r"schema version 99.*upgrade faceworks"):
+        open_gallery(old_schema, "r")

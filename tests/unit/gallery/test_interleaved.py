@@ -246,7 +246,30 @@ def test_a_sample_whose_picture_is_gone_and_that_came_meanwhile_is_told(tmp_path
 
 def test_who_was_embedded_with_the_old_network_is_not_mixed_in(tmp_path: Path, pair: tuple[Gallery, Gallery]) -> None:
     mine, other = pair
-    other._pipeline = Shades(OLD, 1, lambda: reindex(mine, Shades(NEW)))
+    other.model._held = (other.binding, Shades(OLD, 1, lambda: reindex(mine, Shades(NEW))))
     with pytest.raises(ModelMismatch, match="embedded anew meanwhile"):
         list(enrolling.enroll(other, [enrolling.NewFace("Dov", pictured(tmp_path, 40))]))
     assert held(mine) == {"Ada": [10], "Bob": [20], "Cyd": [30]}
+
+
+def test_an_open_handle_follows_a_gallery_that_was_embedded_anew(tmp_path: Path, pair: tuple[Gallery, Gallery]) -> None:
+    mine, _ = pair
+    with open_gallery(tmp_path / "p.h5", "r+") as plain, open_gallery(tmp_path / "p.h5", "r", threads=1) as tuned:
+        assert plain.pipeline.embedding_id == Pipeline(OLD).embedding_id
+        assert plain.pipeline is plain.pipeline, "made once"
+        reindex(mine, Shades(NEW))
+        for handle in (plain, tuned):
+            assert handle.pipeline.embedding_id == Pipeline(NEW).embedding_id
+            assert handle.threshold().source == Pipeline(NEW).decision().source
+        assert tuned.pipeline.spec.threads == 1, "its own options stay"
+
+
+def test_a_handle_of_a_given_model_refuses_a_gallery_that_was_embedded_anew(tmp_path: Path, pair: tuple[Gallery, Gallery]) -> None:
+    mine, _ = pair
+    with open_gallery(tmp_path / "p.h5", "r+", OLD) as given, open_gallery(tmp_path / "p.h5", "r", flip=False) as named:
+        reindex(mine, Shades(NEW))
+        for handle in (given, named):
+            with pytest.raises(ModelMismatch, match="leave out the options that choose another model"):
+                handle.identify([pictured(tmp_path, 10)])
+        with pytest.raises(ModelMismatch):
+            list(given.enroll_many([enrolling.NewFace("Eve", pictured(tmp_path, 50))]))

@@ -113,8 +113,16 @@ def test_the_seeds_emotion_network():
     assert found == [44, 20, 18, 16, 7, 5, 3, 1]
     assert output.shape == (2, 7)
     spread = [networks.build("emotion-cnn", initialization=kind).features[0].weight.std().item() for kind in ("he", "default")]
-    assert spread[0] == pytest.approx((2 / (64 * 25)) ** 0.5, rel=0.05)
+    assert spread[0] == pytest.approx((2 / 25) ** 0.5, rel=0.05)
     assert spread[1] == pytest.approx((1 / 75) ** 0.5, rel=0.05)
+
+
+def test_hes_beginning_keeps_the_size_of_what_goes_through_a_plain_stack():
+    torch.manual_seed(0)
+    x = torch.randn(16, 1, 48, 48)
+    size = {kind: float(networks.build("emotion-cnn", initialization=kind, dropout=0.0)(x).detach().std(dim=0).mean()) for kind in ("he", "default")}
+    assert 0.02 < size["he"] < 3, "pictures differ in their logits"
+    assert size["default"] < 0.005, "by torch's own beginning hardly"
 
 
 def test_levi_hassner_has_the_papers_layers():

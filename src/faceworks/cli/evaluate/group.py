@@ -29,15 +29,10 @@ def evaluate() -> None:
 
 def run_pairs(pairs: PairList, spec: Any, options: dict[str, Any]) -> int:
     """Run and print; `options` are those of `run_options`."""
-    from ...evaluate import FixedCrop, evaluate_pairs, read_groups
-    from ...evaluate.groups import bands
+    from ...evaluate import FixedCrop, evaluate_pairs
+    from .options import groups_of
 
     center, fallback, out, name = options["center_crop"], options["fallback"], options["out"], options["dataset"]
-    if options["group_by"] and options["manifest"] is None:
-        raise click.UsageError("--group-by needs --manifest FILE", click.get_current_context())
-    groups = {column: read_groups(options["manifest"], column) for column in options["group_by"]}
-    if options["band_edges"]:
-        groups = {column: bands(of, options["band_edges"]) or of for column, of in groups.items()}
     report = evaluate_pairs(
         pairs,
         spec,
@@ -48,7 +43,7 @@ def run_pairs(pairs: PairList, spec: Any, options: dict[str, Any]) -> int:
         task=None if center is None else FixedCrop(spec, center),
         fallback=None if fallback is None else FixedCrop(spec, fallback),
         fmrs=options["rates"],
-        groups=groups,
+        groups=groups_of(options),
         pictures=options["pictures"],
     )
     if options["as_json"]:

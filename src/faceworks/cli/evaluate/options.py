@@ -21,6 +21,8 @@ __all__ = [
     "PATH",
     "ROOT",
     "central",
+    "group_options",
+    "groups_of",
     "numbers",
     "only_folds",
     "out_option",
@@ -73,6 +75,12 @@ def _all(*options: Callable[[Command], Command]) -> Callable[[Command], Command]
     return decorate
 
 
+group_options = _all(
+    click.option("--group-by", metavar="COLUMN", multiple=True, help="Error rates for each group of this column of --manifest (repeatable)."),
+    click.option("--manifest", metavar="FILE", type=PATH, help="CSV with picture (or person) and the columns of --group-by."),
+    click.option("--band-edges", metavar="18,30,50", callback=numbers, help="Edges of the bands for a column of numbers, such as age."),
+)
+"""Options that `groups_of` reads."""
 picture_options = _all(embedder_options, detector_options, common)
 """Options of commands that embed pictures."""
 run_options = _all(
@@ -81,9 +89,7 @@ run_options = _all(
     EXECUTOR,
     click.option("--center-crop", metavar="SHARE", type=float, help="No detector: the middle square of this share of the picture is the face."),
     click.option("--fallback", metavar="SHARE", type=float, help="Where no face is found, cut the middle square of this share of the picture."),
-    click.option("--group-by", metavar="COLUMN", multiple=True, help="Error rates for each group of this column of --manifest (repeatable)."),
-    click.option("--manifest", metavar="FILE", type=PATH, help="CSV with picture (or person) and the columns of --group-by."),
-    click.option("--band-edges", metavar="18,30,50", callback=numbers, help="Edges of the bands for a column of numbers, such as age."),
+    group_options,
     click.option("--rates", metavar="1e-2,1e-3", callback=numbers, help="False match rates to report; refused if the pairs cannot carry one."),
     click.option("--pictures", is_flag=True, help="Put the pictures of the worst pairs into report.html; otherwise they stand by name alone."),
     decision_options,
@@ -95,6 +101,19 @@ run_options = _all(
 def central(options: dict[str, Any]) -> Any:
     """The spec of an evaluation: LFW's rule takes the central face, and a missed face is a result."""
     return make_spec(options, select="central", on_no_face="empty")
+
+
+def groups_of(options: dict[str, Any]) -> dict[str, dict[str, str]]:
+    """Column -> (picture or person -> group), of `group_options`."""
+    from ...evaluate import read_groups
+    from ...evaluate.groups import bands
+
+    if options["group_by"] and options["manifest"] is None:
+        raise click.UsageError("--group-by needs --manifest FILE", click.get_current_context())
+    groups = {column: read_groups(options["manifest"], column) for column in options["group_by"]}
+    if options["band_edges"]:
+        groups = {column: bands(of, options["band_edges"]) or of for column, of in groups.items()}
+    return groups
 
 
 def only_folds(pairs: PairList, folds: tuple[int, ...] | None) -> PairList:

@@ -9,7 +9,7 @@ import click
 
 from ..output import note, print_facts, print_json, print_table
 from .group import evaluate, interval, percent
-from .options import DATASET, EXECUTOR, PATH, central, out_option, picture_options
+from .options import DATASET, EXECUTOR, PATH, central, group_options, groups_of, out_option, picture_options
 
 
 @evaluate.command(short_help="A folder of person folders: who is it, with and without strangers.")
@@ -24,6 +24,7 @@ from .options import DATASET, EXECUTOR, PATH, central, out_option, picture_optio
               help="Thresholds are chosen on other people, or on other pictures of the same people.")  # fmt: skip
 @click.option("--seed", default=0, show_default=True, help="What is dealt by chance is dealt by this number.")
 @EXECUTOR
+@group_options
 @picture_options
 def folder(
     root: Path, out: Path | None, dataset: str, strangers: float, enroll: int, split: Any, seed: int, executor: Any, as_json: bool, quiet: bool,
@@ -36,8 +37,9 @@ def folder(
     from ...types import to_dict
 
     found = evaluate_folder(
-        root, spec, out=out, dataset=dataset, strangers=strangers, enroll=enroll, split=split, seed=seed, executor=executor, progress=not quiet
-    )
+        root, spec, out=out, dataset=dataset, strangers=strangers, enroll=enroll, split=split, seed=seed, executor=executor, progress=not quiet,
+        groups=groups_of(options),
+    )  # fmt: skip
     if as_json:
         print_json(plain(to_dict(found)))
     elif quiet:
@@ -55,6 +57,10 @@ def folder(
             rows.append(
                 (f"threshold for FPIR {point.fpir_requested:g}", f"{point.threshold:.4f}: TPIR {percent(point.tpir)}, FPIR {percent(point.fpir)}")
             )
+        for group in found.groups:
+            for item in group.groups:
+                rates = f"rank 1 {percent(item.rank1)}, FNIR {percent(item.fnir)} of {item.probes}, FPIR {percent(item.fpir)} of {item.strangers}"
+                rows.append((f"{group.column} {item.group}", rates))
         print_facts(rows, f"{found.dataset}: rank 1 {percent(found.rank1)}")
         if out is not None:
             note(f"wrote {out / 'report.html'}, report.md and report.json")

@@ -25,8 +25,9 @@ from numpy.typing import NDArray
 from ...errors import GalleryCorrupt, GalleryUnavailable
 from ...types import FloatArray
 from ..backend import NUMBERS, TEXTS, Binding, Entries, Person, Samples
+from ..directory import Directory
 from ..files import Files
-from ..table import EAGER, Directory, Table
+from ..table import EAGER, Table
 
 __all__ = ["FORMAT", "UNREADABLE", "Base", "is_gallery", "open_base", "write_base"]
 

@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from ...errors import FaceworksError
 from ...types import to_dict
-from ..problems import Problem
+from ..problems import Problem, problem_of
 from ..security.keys import Key
 from ..state import State
 from ..uploads import FilePart, Form, read_form
@@ -71,8 +71,9 @@ async def each_picture(
         try:
             results.append({"source": name, **entry(await state.queue.run(one, picture, together=together, kind=kind))})
         except FaceworksError as error:
-            if len(pictures) == 1:
+            problem = problem_of(error)
+            if len(pictures) == 1 or problem.status >= 500:  # what is wrong with the service is wrong for all of them
                 raise
-            results.append({"source": name, "faces": [], "error": str(error)})
+            results.append({"source": name, "faces": [], "error": problem.detail})
     state.metrics.count("pictures")
     return results

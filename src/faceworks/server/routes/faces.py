@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from ... import api
 from ...analysis import Analyzer
+from ...errors import AssetUnavailable
 from ...types import FaceResult, to_dict
 from ..forms import AnalyzeForm, DetectForm, EmbedForm, VerifyForm, parse
 from ..openapi import form_body, problems
@@ -81,8 +82,13 @@ async def analyze(request: Request, state: StateOf, key: Reader) -> Response:
     def one(picture: bytes) -> Any:
         return api.analyze(picture, names, asked.models, spec, abstain=asked.abstain, bpcer=asked.bpcer)
 
-    results = await each_picture(state, form, one, entry=described)
-    models = await state.queue.run(lambda _: analyzer().models_used, None)
+    try:
+        results = await each_picture(state, form, one, entry=described)
+        models = await state.queue.run(lambda _: analyzer().models_used, None)
+    except AssetUnavailable:  # requests fetch nothing: what is not on the machine is not served
+        raise Problem(
+            422, f"a model for {', '.join(names)} is not on this machine; the operator fetches it: faceworks models pull", "model-not-served"
+        ) from None
     return as_json({"results": results, "models": {"detector": api.get_pipeline(spec).models["detector"], **models}})
 
 

@@ -115,22 +115,32 @@ async def show(id: JobId, state: StateOf, key: Reader) -> Response:
 
 
 @router.post("/jobs/{id}/cancel", response_model=JobOut, tags=["jobs"], summary="Stop a job.")
-async def cancel(id: JobId, state: StateOf, key: Admin) -> Response:
+async def cancel(id: JobId, request: Request, state: StateOf, key: Admin) -> Response:
     """It stops within seconds; one that has ended stays as it is."""
-    await found(state, id)
-    await state.store.call(jobs.cancel, state.store, id)
-    return as_json(described(await found(state, id)))
+
+    async def work() -> Response:
+        await found(state, id)
+        await state.store.call(jobs.cancel, state.store, id)
+        await state.store.call(state.event, key.id, "cancel job", id, request.state.request_id)
+        return as_json(described(await found(state, id)))
+
+    return await once(request, state, key, b"", work)
 
 
 @router.delete("/jobs/{id}", status_code=204, tags=["jobs"], summary="Forget a job and delete its files.")
-async def delete(id: JobId, state: StateOf, key: Admin) -> Response:
+async def delete(id: JobId, request: Request, state: StateOf, key: Admin) -> Response:
     """409 while it waits or runs: cancel it first."""
-    job = await found(state, id)
-    if job.state not in ENDED:
-        raise Problem(409, f"the job is {job.state}; cancel it first", "job-running")
-    await asyncio.to_thread(shutil.rmtree, state.folder(id), True)
-    await state.store.call(jobs.drop, state.store, id)
-    return Response(status_code=204)
+
+    async def work() -> Response:
+        job = await found(state, id)
+        if job.state not in ENDED:
+            raise Problem(409, f"the job is {job.state}; cancel it first", "job-running")
+        await asyncio.to_thread(shutil.rmtree, state.folder(id), True)
+        await state.store.call(jobs.drop, state.store, id)
+        await state.store.call(state.event, key.id, "delete job", id, request.state.request_id)
+        return Response(status_code=204)
+
+    return await once(request, state, key, b"", work)
 
 
 @router.get("/jobs/{id}/events", tags=["jobs"], summary="Progress as server-sent events.", response_class=Response,
@@ -153,8 +163,8 @@ async def _events(state: State, id: str, version: int) -> AsyncIterator[str]:
             yield f"id: {version}\nevent: job\ndata: {json.dumps(described(job), ensure_ascii=False)}\n\n"
         if job.state in ENDED:
             return
-        await asyncio.sleep(0.25)
-        quiet += 0.25
+        await asyncio.sleep(0.5)
+        quiet += 0.5
         if quiet >= 10:
             quiet = 0.0
             yield ": still here\n\n"

@@ -9,15 +9,17 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from ... import __version__, assets, cards
+from .. import ledger
 from ..forms import SessionIn
 from ..guard import cookie_of, keyless
 from ..openapi import problems
+from ..paging import Cursor, Limit, foreign, read, write
 from ..problems import Problem
-from ..schemas import HealthOut, ModelsOut, ReadyOut, SessionOut
+from ..schemas import EventsOut, HealthOut, ModelsOut, ReadyOut, SessionOut
 from ..security import keys, sessions
 from ..security.keys import LOCAL, Key
 from ..state import State
-from .asking import Reader, StateOf, as_json
+from .asking import Admin, Reader, StateOf, as_json
 
 __all__ = ["router"]
 
@@ -73,16 +75,30 @@ async def metrics(state: StateOf, key: Reader) -> Response:
     return Response(await state.store.call(state.metrics.text), media_type="text/plain; version=0.0.4; charset=utf-8")
 
 
+@router.get("/audit", response_model=EventsOut, summary="Who did what to the service.")
+async def audit(state: StateOf, key: Admin, limit: Limit = 50, cursor: Cursor = None) -> Response:
+    """Galleries made and deleted, jobs begun, stopped and deleted, sign-ins, keys made and ended; newest first. What was done inside a gallery stands in its
+    own log (`/v1/galleries/{name}/audit`)."""
+    try:
+        before = None if cursor is None else int(read(cursor)[0])
+    except (IndexError, TypeError, ValueError, OverflowError):
+        raise foreign() from None
+    if before is not None and abs(before) >= 1 << 63:
+        raise foreign()
+    items = await state.store.call(ledger.listing, state.store, before, limit + 1)
+    return as_json({"items": items[:limit], "next": write([items[limit - 1]["n"]]) if len(items) > limit else None})
+
+
 @router.post("/session", response_model=SessionOut, summary="Sign in: hand in a key, get a cookie.", responses=problems(415))
 async def sign_in(request: Request, state: StateOf, asked: SessionIn) -> Response:
     """For the page. The cookie cannot be read by scripts and is not sent by other sites; `csrf` goes into `X-CSRF-Token` of writing requests."""
     now, options = time.time(), state.options
 
     def enter() -> tuple[Key, str, str]:
+        key = keys.find(state.store.connection, asked.key.strip(), now)  # whoever guesses keys makes the store write nothing
+        if key is None:
+            raise Problem(401, "this key is unknown, revoked or expired", "no-key")
         with state.store.write() as db:
-            key = keys.find(db, asked.key.strip(), now)
-            if key is None:
-                raise Problem(401, "this key is unknown, revoked or expired", "no-key")
             return key, *sessions.open_session(db, key, now, options.sessions)
 
     key, cookie, token = await state.store.call(enter)
@@ -95,15 +111,14 @@ async def sign_in(request: Request, state: StateOf, asked: SessionIn) -> Respons
 
 @router.get("/session", response_model=SessionOut, summary="Who am I?")
 async def who(request: Request, state: StateOf) -> Response:
-    """The session of the cookie with a new token; or the local user, where the service needs no keys. 401: sign in."""
+    """The session of the cookie with its token; or the local user, where the service needs no keys. 401: sign in."""
 
     def look() -> tuple[Key, str] | None:
-        cookie, now = cookie_of(request.scope), time.time()
-        with state.store.write() as db:
-            session = sessions.find(db, cookie, now) if cookie else None
-            if session is not None:
-                return session.key, sessions.renew(db, cookie)
-            return (LOCAL, "") if keyless(db, request.scope, state) else None
+        cookie, db = cookie_of(request.scope), state.store.connection
+        session = sessions.find(db, cookie, time.time()) if cookie else None
+        if session is not None:
+            return session.key, session.token
+        return (LOCAL, "") if keyless(db, request.scope, state) else None
 
     found = await state.store.call(look)
     if found is None:

@@ -15,6 +15,7 @@ import time
 from dataclasses import dataclass
 
 from ...errors import InputError
+from .. import ledger
 from ..store import Store
 
 __all__ = ["LOCAL", "ROLES", "Key", "add", "any_key", "find", "listing", "revoke"]
@@ -64,6 +65,7 @@ def add(store: Store, name: str, role: str, days: float | None = None) -> tuple[
         db.execute(
             "INSERT INTO keys VALUES (?, ?, ?, ?, ?, ?, NULL)", (key.id, name, role, hashlib.sha256(secret.encode()).digest(), now, key.expires)
         )
+        ledger.note(db, ledger.OPERATOR, f"add {role} key", key.id)
     return key, f"fw_{key.id}_{secret}"
 
 
@@ -111,6 +113,8 @@ def revoke(store: Store, id: str) -> Key:
         db.execute("UPDATE keys SET revoked = ? WHERE id = ? AND revoked IS NULL", (time.time(), id))
         db.execute("DELETE FROM sessions WHERE key = ?", (id,))
         row = db.execute("SELECT * FROM keys WHERE id = ?", (id,)).fetchone()
+        if row is not None:
+            ledger.note(db, ledger.OPERATOR, "revoke key", id)
     if row is None:
         raise InputError(f"no key has the id {id!r}; see: faceworks serve keys list")
     return _key(row)

@@ -40,7 +40,9 @@ function face(found, index) {
 function scalar(value) {
   const unit = value.unit === "1" ? "" : t(value.unit);
   const shown = number(value.value, value.unit === "years" ? 0 : 2);
-  return value.spread ? t("spread", { v: shown, u: unit, s: number(value.spread, 1) }) : t("plain", { v: shown, u: unit });
+  if (value.spread) return t("spread", { v: shown, u: unit, s: number(value.spread, 1) });
+  const [a, b] = value.range;
+  return value.unit === "1" ? t("in_range", { v: shown, u: unit, a: number(a, 0), b: number(b, 0) }) : t("plain", { v: shown, u: unit });
 }
 
 export function bars(value) {
@@ -49,5 +51,5 @@ export function bars(value) {
     const fill = h("span", {});
     fill.style.width = `${p * 100}%`;
     return h("div", { className: "bar" }, h("span", {}, label === value.label ? h("b", {}, t(label)) : t(label)), h("span", { className: "track", "aria-hidden": "true" }, fill), h("span", { className: "number" }, percent(p)));
-  }), h("p", { className: "hint" }, t("doubt", { e: number(value.entropy, 2), m: number(Math.log(rows.length), 2) })));
+  }), h("p", { className: "hint" }, t("doubt", { p: percent(value.entropy / Math.log(rows.length)), e: number(value.entropy, 2), m: number(Math.log(rows.length), 2) })));
 }

@@ -28,26 +28,30 @@ export function compareView(main) {
   return pasteInto([a, b]);
 }
 
-export function scale(similarity, threshold, kind) {
+export function scale(similarity, threshold, kind, chance) {
   const place = (value) => `${Math.min(100, Math.max(0, value * 100))}%`;
   const value = h("span", { className: `value ${kind}` });
   const tick = h("span", { className: "tick" });
-  const over = h("span", { className: "over" }, `${t("similarity")} ${number(similarity)}`);
+  const over = h("span", { className: "over" }, `${t("similarity")} ${number(similarity)}`, chance ? h("span", { className: "small" }, ` · ${chance}`) : null);
   const under = h("span", { className: "under" }, `${t("threshold")} ${number(threshold)}`);
   value.style.width = place(similarity);
   tick.style.left = place(threshold);
-  over.style.left = `clamp(4.5rem, ${place(similarity)}, calc(100% - 4.5rem))`;
+  const half = chance ? "9.2rem" : "4.5rem"; // half of the longest label: it stays inside, and in the middle where there is no room
+  over.style.left = `clamp(min(50%, ${half}), ${place(similarity)}, max(50%, calc(100% - ${half})))`;
   under.style.left = `clamp(4.5rem, ${place(threshold)}, calc(100% - 4.5rem))`;
-  return h("div", { className: `scale ${kind}`, role: "img", "aria-label": t("scale", { s: number(similarity), t: number(threshold) }) }, value, tick, over, under);
+  return h("div", { className: `scale ${kind}`, role: "img", "aria-label": t("scale", { s: number(similarity), t: number(threshold), f: chance }) }, value, tick, over, under);
 }
 
 function verdict(answer, kind) {
   const cosine = answer.metric === "cosine";
   const known = answer.fmr !== null && answer.probability !== null;
-  const rate = known ? (answer.fmr > 0 ? oneIn(answer.fmr) : t("nearly_none", { n: "1,000,000" })) : "";
-  return h("div", { className: "card" }, h("p", { className: `verdict ${kind}` }, t(kind)), cosine ? scale(answer.similarity, 1 - answer.threshold, kind) : null,
+  const rate = known ? oneIn(answer.fmr) : "";
+  return h("div", { className: "card" }, h("p", { className: `verdict ${kind}` }, t(kind)), cosine ? scale(answer.similarity, 1 - answer.threshold, kind, known ? t("chance", { f: rate }) : "") : null,
     facts([
       [t("how_sure"), known ? t("sure", { p: percent(answer.probability), f: rate }) : t("unsure")],
-      [t("from"), answer.threshold_source],
+      [t("from"), linked(answer.threshold_source)],
     ]));
 }
+
+// A source's addresses as links; nothing is asked there until somebody follows one.
+const linked = (text) => text.split(/(https?:\/\/[^\s)]+)/).map((part, index) => (index % 2 ? h("a", { href: part, target: "_blank", rel: "noopener noreferrer" }, part) : part));

@@ -1,7 +1,7 @@
 // Galleries: people as a grid, enroll by drop, identify, remove with undo, the log.
 import { ask, ask_first, h, may, modelLines, say, toast, working } from "./page.js";
 import { Picker, pasteInto } from "./picture.js";
-import { number, percent, t } from "./text.js";
+import { known, moment, number, percent, t } from "./text.js";
 
 export function galleriesView(main, name) {
   let leave = () => {};
@@ -77,7 +77,7 @@ function gallery(body, info) {
       dialog.close();
       await refresh();
     }) }, t("rename"));
-    const rows = found.samples.map((item) => h("tr", {}, h("td", {}, item.time ?? ""), h("td", {}, item.quality === null ? "" : number(item.quality, 0)), h("td", {}, item.consent), h("td", {}, item.expires ?? t("never"))));
+    const rows = found.samples.map((item) => h("tr", {}, h("td", {}, item.time ? moment(item.time) : ""), h("td", {}, item.quality === null ? "" : number(item.quality, 0)), h("td", {}, item.consent), h("td", {}, item.expires ? moment(item.expires) : t("never"))));
     const head = [t("time"), t("quality"), t("consent"), t("expires")].map((word) => h("th", { scope: "col" }, word));
     const forget = h("button", { type: "button", className: "danger", onclick: () => working(forget, async () => {
       await ask("DELETE", `${base}/people/${encodeURIComponent(person.id)}?forget=true`);
@@ -133,8 +133,8 @@ function gallery(body, info) {
     const head = [t("time"), t("actor"), t("action"), t("count"), t("people")].map((word) => h("th", { scope: "col" }, word));
     log.replaceChildren(h("p", { className: valid ? "same" : "error" }, valid ? t("valid") : t("broken")),
       h("div", { className: "scroll", tabindex: "0", role: "region", "aria-label": t("audit") }, h("table", {}, h("thead", {}, h("tr", {}, head)), h("tbody", {}, items.map((line) =>
-        h("tr", {}, h("td", {}, line.time), h("td", {}, line.actor), h("td", {}, line.action), h("td", {}, String(line.count)), h("td", {}, line.people.join(", "))))))));
-  }, log) }, t("audit"));
+        h("tr", {}, h("td", {}, line.time ? moment(line.time) : ""), h("td", {}, line.actor), h("td", {}, done(line.action)), h("td", {}, String(line.count)), h("td", {}, line.people.join(", "))))))));
+  }, log) }, t("show_log"));
   const destroy = h("button", { type: "button", className: "danger", onclick: () => ask_first(t("delete_sure", { name: info.name }), t("delete"), () => working(destroy, async () => {
     await ask("DELETE", base);
     if (location.hash === "#galleries") dispatchEvent(new Event("hashchange")); else location.hash = "#galleries";
@@ -145,10 +145,13 @@ function gallery(body, info) {
     may("enroll") ? h("div", { className: "card" }, pictures.node, h("div", { className: "row" }, h("label", {}, t("person_name"), person), h("label", {}, t("consent"), consent), add), outcome) : null,
     h("div", { className: "card" }, who.node, h("div", { className: "row" }, look), answer)),
   h("div", { className: "card" }, h("h2", {}, t("people")), h("label", {}, t("search"), search), grid, more),
-  may("admin") ? h("div", { className: "card" }, h("h2", {}, t("audit")), h("div", { className: "row" }, audit, destroy), log) : null);
+  may("admin") ? h("div", { className: "card" }, h("h2", {}, t("audit")), h("div", { className: "row" }, audit), log) : null,
+  may("admin") ? h("div", { className: "card" }, h("h2", {}, t("danger")), h("p", { className: "hint" }, t("delete_sure", { name: info.name })), destroy) : null);
   refresh().catch((error) => toast(error.message));
   return pasteInto(may("enroll") ? [who, pictures] : [who]);
 }
+
+const done = (action) => { const key = `did_${action.replaceAll(" ", "_")}`; return known(key) ? t(key) : action; };
 
 function named(item) {
   const rows = item.candidates.map((match) => `${match.person} ${number(match.similarity)}${match.probability === null ? "" : ` (${percent(match.probability)})`}`);

@@ -1,5 +1,5 @@
 // Small parts of the page: elements without markup strings (what people type is never parsed as HTML), requests, messages, lines about models.
-import { t } from "./text.js";
+import { getLanguage, known, t } from "./text.js";
 
 export function h(tag, props = {}, ...children) {
   const node = document.createElement(tag);
@@ -17,7 +17,12 @@ export const session = { role: "read", csrf: "", name: "", keyless: false, signe
 export const may = (role) => ["read", "enroll", "admin"].indexOf(session.role) >= ["read", "enroll", "admin"].indexOf(role);
 
 export class RequestFailed extends Error {
-  constructor(status, detail) { super(detail); this.status = status; }
+  constructor(status, detail, type = "") {
+    const key = `p_${type.replace(/^urn:faceworks:problem:/, "").replaceAll("-", "_")}`;
+    // what the service says is English and names the particular; in another language the kind of error is said first
+    super(known(key) && getLanguage() !== "en" ? `${t(key)} (${detail})` : detail);
+    this.status = status;
+  }
 }
 
 export async function ask(method, path, { json, form, quiet = false } = {}) {
@@ -40,7 +45,7 @@ export async function ask(method, path, { json, form, quiet = false } = {}) {
   const content = (answer.headers.get("Content-Type") ?? "").includes("json") ? await answer.json() : await answer.text();
   if (!answer.ok) {
     if (answer.status === 401 && session.signedIn && !quiet) dispatchEvent(new Event("signed-out"));
-    throw new RequestFailed(answer.status, content.detail ?? String(answer.status));
+    throw new RequestFailed(answer.status, content.detail ?? String(answer.status), content.type);
   }
   return content;
 }
@@ -64,7 +69,7 @@ export async function working(button, work, place) {
     return await work();
   } catch (error) {
     if (!(error instanceof RequestFailed)) throw error;
-    if (place) place.replaceChildren(h("p", { className: "error", role: "alert" }, t("failed_request", { detail: error.message })));
+    if (place) place.replaceChildren(h("p", { className: "error", role: "alert" }, error.message));
     else toast(error.message);
     return undefined;
   } finally {
@@ -78,10 +83,20 @@ export async function modelLines(models) {
   catalog ??= Object.fromEntries((await ask("GET", "/v1/models")).items.map((item) => [item.name, item]));
   const lines = [];
   for (const [role, value] of Object.entries(models)) {
-    const known = catalog[value.split("@")[0]];
-    if (known) lines.push(h("li", {}, h("b", {}, known.name), ` (${t(role) === role ? role : t(role)}) — ${t("license")}: ${known.license.weights}, `, known.license.commercial_use ? t("commercial") : t("no_commercial")));
+    const card = catalog[value.split("@")[0]];
+    if (card) lines.push(h("li", {}, h("b", {}, card.name), ` (${t(role) === role ? role : t(role)}) — ${t("license")}: ${card.license.weights === "none" ? t("no_weights") : card.license.weights}, `, card.license.commercial_use ? t("commercial") : t("no_commercial")));
   }
   return h("div", {}, h("h3", {}, t("models")), h("ul", { className: "small" }, lines), h("p", { className: "hint" }, t("caution")));
+}
+
+// A file to be chosen: the browser's own control would speak the browser's language, not the page's.
+export function filePick(label, accept, onchange) {
+  const name = h("span", { className: "small" }, t("no_file"));
+  const input = h("input", { type: "file", accept, className: "visually-hidden", "aria-label": `${label}: ${t("choose_file")}`, onchange: () => {
+    name.textContent = input.files[0]?.name ?? t("no_file");
+    onchange?.();
+  } });
+  return { input, node: h("div", { className: "field" }, h("span", { className: "title" }, label), h("label", { className: "filepick" }, input, h("span", { className: "button quiet" }, t("choose_file")), name)) };
 }
 
 export const facts = (rows) => h("dl", { className: "facts" }, rows.map(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]));

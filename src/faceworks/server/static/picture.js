@@ -11,10 +11,11 @@ export class Picker {
     this.input = h("input", { type: "file", accept: "image/*", multiple: many, id, className: "visually-hidden", "aria-label": `${label}: ${t(many ? "choose_many" : "choose")}`, onchange: () => this.take([...this.input.files]) });
     this.canvas = h("canvas", { role: "img", "aria-label": label, hidden: true });
     this.video = h("video", { muted: true, playsInline: true, hidden: true, "aria-label": t("camera") });
+    this.strip = h("div", { className: "strip", hidden: true });
     this.list = h("p", { className: "hint" }, many ? t("drop_many") : t("drop"));
     this.shoot = h("button", { type: "button", hidden: true, onclick: () => this.snap() }, t("shoot"));
     this.cameraButton = h("button", { type: "button", className: "quiet", onclick: () => this.camera() }, t("camera"));
-    this.node = h("section", { className: "pick", "aria-label": label }, h("h2", {}, label), this.canvas, this.video, this.list,
+    this.node = h("section", { className: "pick", "aria-label": label }, h("h2", {}, label), this.canvas, this.video, this.strip, this.list,
       h("div", { className: "row" }, this.input, h("label", { className: "button quiet", for: id }, many ? t("choose_many") : t("choose")), this.cameraButton, this.shoot));
     this.node.addEventListener("dragover", (event) => { event.preventDefault(); this.node.classList.add("over"); });
     this.node.addEventListener("dragleave", () => this.node.classList.remove("over"));
@@ -28,8 +29,27 @@ export class Picker {
     if (!pictures.length) return;
     this.files = this.many ? pictures : pictures.slice(0, 1);
     this.list.textContent = this.files.map((file) => file.name).join(", ");
-    this.show([], "plain");
+    if (this.files.length > 1) this.thumbnails(); else { this.strip.hidden = true; this.show([], "plain"); }
     this.onchange();
+  }
+
+  // Several pictures: a small one of each.
+  async thumbnails() {
+    this.canvas.hidden = true;
+    const files = [...this.files];
+    const shown = await Promise.all(files.map(async (file) => {
+      const canvas = h("canvas", { role: "img", "aria-label": file.name });
+      try {
+        const bitmap = await createImageBitmap(file, { resizeHeight: 160, resizeQuality: "medium" });
+        canvas.width = bitmap.width; canvas.height = bitmap.height;
+        canvas.getContext("2d").drawImage(bitmap, 0, 0);
+        bitmap.close();
+      } catch { return h("span", { className: "small" }, file.name); } // a kind that the browser cannot show; the service may read it
+      return canvas;
+    }));
+    if (files[0] !== this.files[0]) return;
+    this.strip.replaceChildren(...shown);
+    this.strip.hidden = false;
   }
 
   async show(faces, kind = "plain", labels = []) {

@@ -1,12 +1,12 @@
 // Studies: upload one zip, watch, open the report, rate faces, bring ratings back.
-import { ask, h, may, toast, working } from "./page.js";
-import { jobCard } from "./evaluations.js";
+import { ask, filePick, h, may, toast, working } from "./page.js";
+import { jobCard, leaveJobs } from "./evaluations.js";
 import { getLanguage, t } from "./text.js";
 
 export function studiesView(main) {
   const sources = new Set();
   const list = h("div", {});
-  const file = h("input", { type: "file", accept: ".zip", onchange: () => { go.disabled = !file.files.length; } });
+  const { input: file, node: choice } = filePick(t("file"), ".zip", () => { go.disabled = !file.files.length; });
   const name = h("input", { maxLength: 200 });
   const go = h("button", { type: "button", disabled: true, onclick: () => working(go, async () => {
     const form = new FormData();
@@ -25,9 +25,8 @@ export function studiesView(main) {
   async function results(job) {
     const found = await ask("GET", `/v1/studies/${job.id}`);
     const link = (path, text) => h("a", { className: "button quiet", href: `/v1/studies/${job.id}/${path}`, target: "_blank", rel: "noopener" }, text);
-    const ratings = h("input", { type: "file", accept: ".csv,.json" });
-    const add = h("button", { type: "button", className: "quiet", onclick: () => working(add, async () => {
-      if (!ratings.files.length) return;
+    const { input: ratings, node: choose } = filePick(t("ratings"), ".csv,.json", () => { add.disabled = !ratings.files.length; });
+    const add = h("button", { type: "button", className: "quiet", disabled: true, onclick: () => working(add, async () => {
       const form = new FormData();
       form.append("file", ratings.files[0]);
       const begun = await ask("POST", `/v1/studies/${job.id}/ratings`, { form });
@@ -35,12 +34,12 @@ export function studiesView(main) {
     }) }, t("add_ratings"));
     const watch = h("div", {});
     return h("div", {}, h("div", { className: "row" }, found.files.includes("report.html") ? link("report.html", t("report")) : null, found.files.includes("rating.html") ? link("rating.html", t("rate")) : null),
-      may("enroll") ? h("div", { className: "row" }, h("label", {}, t("ratings"), ratings), add) : null, watch,
+      may("enroll") ? h("div", { className: "row" }, choose, add) : null, watch,
       h("details", {}, h("summary", {}, t("files")), h("ul", { className: "small" }, found.files.map((path) => h("li", {}, h("a", { href: `/v1/studies/${job.id}/${path}`, target: "_blank", rel: "noopener" }, path))))));
   }
 
   main.append(h("h1", {}, t("study_title")), h("p", { className: "hint" }, t("study_hint")),
-    may("admin") ? h("div", { className: "card" }, h("div", { className: "row" }, h("label", {}, t("file"), file), h("label", {}, t("study_name"), name), go)) : h("p", { className: "hint" }, t("needs_role", { role: "admin" })), list);
+    may("admin") ? h("div", { className: "card" }, h("div", { className: "row" }, choice, h("label", {}, t("study_name"), name), go)) : h("p", { className: "hint" }, t("needs_role", { role: "admin" })), list);
   refresh().catch((error) => toast(error.message));
-  return () => sources.forEach((source) => source.close());
+  return () => leaveJobs(sources);
 }
