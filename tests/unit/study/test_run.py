@@ -299,14 +299,22 @@ def test_an_outside_model_appears_in_t3_and_t4(study: Path, tmp_path: Path, run:
     for line in (tmp_path / "tasks.jsonl").read_text(encoding="utf-8").splitlines():
         task = json.loads(line)
         label = Path(task["path"]).stem  # this rater sees the truth in the file's name, and always says happy instead of sad
-        answer = {"emotion": "happy" if label == "sad" else label, "intensity": 50, "valence": 9 if label == "happy" else 3, "arousal": 5, "naturalness": 4}
+        answer = {
+            "emotion": "happy" if label == "sad" else label,
+            "intensity": 50,
+            "valence": 9 if label == "happy" else 3,
+            "arousal": 5,
+            "naturalness": 4,
+        }
         answers.append(json.dumps({"picture_sha256": task["picture_sha256"], "model": "scripted-1", "date": "2026-01-31", "answer": answer}))
     (tmp_path / "answers.jsonl").write_text("\n".join(answers) + "\n", encoding="utf-8")
     call("ai-rate", "import", tmp_path / "answers.jsonl", manifest, "--out", tmp_path / "ai.csv", "--quiet")
     ratings_csv(tmp_path / "people.csv")
     found = report(out, [tmp_path / "people.csv", tmp_path / "ai.csv"])["results"]
     t3 = found["expression"]["raters"]["ai"]
-    table = {row: dict(zip(t3["target"]["columns"], counts, strict=True)) for row, counts in zip(t3["target"]["rows"], t3["target"]["counts"], strict=True)}
+    table = {
+        row: dict(zip(t3["target"]["columns"], counts, strict=True)) for row, counts in zip(t3["target"]["rows"], t3["target"]["counts"], strict=True)
+    }
     assert {name: {label: n for label, n in counts.items() if n} for name, counts in table.items()} == {
         "neutral": {"neutral": 12}, "happy": {"happy": 12}, "sad": {"happy": 12}, "angry": {"angry": 12},
     }  # fmt: skip
