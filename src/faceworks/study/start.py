@@ -66,8 +66,8 @@ def scan(folder: str | Path, pattern: str | None = None) -> Start:
     if without := sorted({row["identity"] for row in rows} - {row["identity"] for row in rows if row["role"] == "source"}):
         listed = ", ".join(f"{name} ({sum(row['identity'] == name for row in rows)})" for name in without[:5])
         raise InputError(
-            f"identities without a neutral picture to compare with (and their pictures): {listed}{' …' if len(without) > 5 else ''}. Add one named neutral (중립, 무표정) or original (원본), "
-            "or move these pictures out of the folder"
+            f"identities without a neutral picture to compare with (and their pictures): {listed}{' …' if len(without) > 5 else ''}. "
+            "Add one named neutral (중립, 무표정) or original (원본), or move these pictures out of the folder"
         )
     counts = Counter((row["identity"], "source" if row["role"] == "source" else row["condition"]) for row in rows)
     columns = {column for _, column in counts}
