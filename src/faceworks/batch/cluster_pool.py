@@ -65,6 +65,7 @@ def open_cluster(work: Work, count: int, size: int, address: str | None) -> Iter
         ConfigError: no cluster at the address.
         MissingDependency: without the extra `ray`.
     """
+    settings.silence_telemetry()
     ray, data = require("ray", "ray", "the executor 'ray'"), require("ray.data", "ray", "the executor 'ray'")
     logger = logging.getLogger("ray.data")
     level = logger.level
