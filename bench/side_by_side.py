@@ -258,6 +258,17 @@ def write(base: Path) -> None:
         [name, f"{one['megabytes']:.0f} MB", str(one["packages"]), f"{one['processor']:.0f} s", f"{one['wall']:.0f} s", _version(one["freeze"], name)]
         for name, one in notes.items()
     ]
+    installed = (
+        f"""Installing into an empty environment, nothing cached, other work on the machine (so the processor time is the figure to compare; the clock includes downloading
+and waiting):
+
+{markdown(["", "size", "packages", "processor time", "clock", "version"], sizes)}
+
+torch and TensorFlow are their builds for processors without CUDA; what PyPI gives for Linux by default brings CUDA and is several times larger.
+"""
+        if sizes
+        else "Install size and time were not measured in this run.\n"
+    )
     text = f"""{MARK}
 
 Written by `bench/side_by_side.py` (`install`, `measure`, `write`) on {data["date"]}; {os.cpu_count()} cores, load average {data["load"]:.1f} at the end.
@@ -280,13 +291,7 @@ What they answered (same person; faces in the group picture, where 29 are; faces
 
 {markdown(["", "pair is one person", "group", "folder"], seen)}
 
-Installing into an empty environment, nothing cached, other work on the machine (so the processor time is the figure to compare; the clock includes downloading
-and waiting):
-
-{markdown(["", "size", "packages", "processor time", "clock", "version"], sizes)}
-
-torch and TensorFlow are their builds for processors without CUDA; what PyPI gives for Linux by default brings CUDA and is several times larger.
-{END}"""
+{installed}{END}"""
     target = ROOT / "docs" / "benchmarks.md"
     whole = target.read_text(encoding="utf-8")
     if MARK in whole:
