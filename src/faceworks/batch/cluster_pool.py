@@ -103,11 +103,6 @@ def open_cluster(work: Work, count: int, size: int, address: str | None) -> Iter
                         if isinstance(outcome, FaceworksError):
                             raise outcome
                         yield outcome
-            except ray.exceptions.RayTaskError as error:  # our code did not even start there
-                raise FaceworksError(
-                    f"a worker of the Ray cluster cannot run faceworks ({str(error).strip().splitlines()[-1]:.200}); "
-                    "the same faceworks with the same extras must be installed on every machine of the cluster"
-                ) from error
             except ray.exceptions.RayError as error:
                 raise FaceworksError(
                     f"the Ray cluster gave up a block of {size} pictures after {REPETITIONS} repetitions ({type(error).__name__}): a picture crashes its worker, "
