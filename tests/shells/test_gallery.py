@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ import cv2
 import numpy as np
 import pytest
 
+from faceworks import open_gallery
 from faceworks.cli import run
 from gallery_tools import needed
 
@@ -168,7 +171,8 @@ def test_what_is_held_of_one_person(out: Out, tmp_path: Path) -> None:
 
 
 def test_expired_people_are_purged(out: Out, tmp_path: Path) -> None:
-    out("enroll", picture(tmp_path / "a.png", 1), "--person", "Ada", "--expires", "2001-01-31", *MODEL)
+    with open_gallery("people.h5", embedder="lbph", detector="whole", clock=lambda: 1) as long_ago:
+        long_ago.enroll("Ada", picture(tmp_path / "a.png", 1), expires="2001-01-31")
     out("enroll", picture(tmp_path / "b.png", 2), "--person", "Bob", *MODEL)
     assert "purged 1 sample" in out("purge")
     assert [item["name"] for item in json.loads(out("people", "--json"))] == ["Bob"]
@@ -203,3 +207,29 @@ def test_a_table_of_faces_is_enrolled_without_embedding_again(out: Out, tmp_path
     assert [item["samples"] for item in json.loads(out("people", "--gallery", "one.h5", "--json"))] == [6]
     assert "are of lbph" in out("enroll", "--from", "faces", "--gallery", "other.h5", code=2)
     assert "or a table" in out("enroll", "in", "--from", "faces", code=2)
+
+
+def test_suggestions_name_the_gallery_they_are_about(out: Out, tmp_path: Path) -> None:
+    out("enroll", picture(tmp_path / "1.png", 1), "--person", "Geoff Hoon", *MODEL, "--gallery", "my people.h5")
+    said = out("show", "Geof Hoon", "--gallery", "my people.h5", code=2)
+    assert "did you mean Geoff Hoon? see: faceworks gallery people --gallery 'my people.h5'" in said
+    assert str(tmp_path) not in said, "the message of the library names no place: the service gives it away"
+    undo = out("remove", "Geoff Hoon", "--gallery", "my people.h5").split("faceworks gallery ")[1]
+    assert "Geoff Hoon" in out(*shlex.split(undo)), "the suggested command works as it stands"
+    assert out("remove", "Geoff Hoon", "--gallery", "my people.h5").rstrip().endswith("--gallery 'my people.h5'")
+    assert "restore" in out("undo", code=2), "an unknown verb lists them"
+
+
+@pytest.mark.parametrize("answer", ["n\n", ""])
+def test_who_does_not_say_yes_deletes_nothing(answer: str, out: Out, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out("enroll", picture(tmp_path / "1.png", 1), "--person", "Ada", *MODEL)
+    for words in (("forget", "Ada"), ("clear",)):
+        monkeypatch.setattr("sys.stdin", io.StringIO(answer))
+        assert out(*words, code=130).endswith("\nfaceworks: nothing was deleted (--yes does not ask)\n")
+    assert len(json.loads(out("list", "--json"))) == 1
+    monkeypatch.setattr("sys.stdin", io.StringIO("y\n"))
+    assert "forgotten" in out("forget", "Ada")
+
+
+def test_a_day_that_has_passed_is_no_day_to_expire(out: Out, tmp_path: Path) -> None:
+    assert "2020-01-31" in out("enroll", picture(tmp_path / "1.png", 1), "--person", "Ada", *MODEL, "--expires", "2020-01-31", code=2)

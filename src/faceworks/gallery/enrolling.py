@@ -17,7 +17,7 @@ from .. import image
 from ..errors import ConfigError, FaceworksError, InputError, ManifestError, ModelMismatch, NoFaceFound
 from ..types import Embedding, Face, ImageArray
 from .backend import Person, Samples, samples_of
-from .names import clean_id, clean_name, moment, new_ids, new_person, now
+from .names import clean_id, clean_name, coming, moment, new_ids, new_person, now
 
 if TYPE_CHECKING:
     from ..attributes.quality import Quality
@@ -196,7 +196,7 @@ Found: TypeAlias = "tuple[ImageArray, Face, Quality] | FaceworksError"
 
 def _chunk(gallery: Gallery, batch: Sequence[NewFace], least: float | None, keep: bool) -> list[Enrolled]:
     pipeline = gallery.pipeline  # one for the whole chunk, even if the gallery is embedded anew meanwhile
-    found = [_look(pipeline, item, least) for item in batch]
+    found = [_look(pipeline, item, least, gallery.clock()) for item in batch]
     results = [entry for entry in found if not isinstance(entry, FaceworksError)]
     if not results:
         return [Enrolled(item, error=entry) for item, entry in zip(batch, found, strict=True) if isinstance(entry, FaceworksError)]
@@ -249,12 +249,12 @@ def _placed(
     return [outcomes[place] for place in range(len(batch))]
 
 
-def _look(pipeline: Pipeline, item: NewFace, least: float | None) -> tuple[ImageArray, Face, Quality] | FaceworksError:
+def _look(pipeline: Pipeline, item: NewFace, least: float | None, clock: int) -> tuple[ImageArray, Face, Quality] | FaceworksError:
     from ..attributes.quality import measure
 
     try:
         clean_name(item.name)
-        moment(item.expires)
+        coming(item.expires, clock)
         picture = image.load(item.source)
         every = pipeline.detect([picture])[0]
         chosen = pipeline.select(every, picture.shape[:2])[:1]

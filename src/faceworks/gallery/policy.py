@@ -151,7 +151,7 @@ class Gallery:
         Raises:
             UnknownPerson: nobody, or several of that name (their ids are listed).
         """
-        return names.find(reference, [], [item for item in self.meant(reference) if not item.removed], self.info.url)
+        return names.find(reference, [], [item for item in self.meant(reference) if not item.removed], "the gallery")
 
     def meant(self, reference: str) -> list[Person]:
         """Everybody with this id, or else with this name, removed ones too."""
@@ -167,7 +167,7 @@ class Gallery:
             found = self.backend.entries([names.clean_id(id)]).people
             return dataclasses.replace(found[0], removed=0) if found else None
         by_name = [item for item in self.backend.entries(name=names.clean_name(name)).people if not item.removed]
-        return names.find(name, [], by_name, self.info.url) if by_name else None
+        return names.find(name, [], by_name, "the gallery") if by_name else None
 
     def get(self, reference: str) -> Entry:
         """A person with the living samples."""
@@ -181,7 +181,7 @@ class Gallery:
         """Enroll pictures of one person; the largest face of each counts. A name that is here already means that person.
 
         Raises:
-            InputError: no face, a quality below `min_quality`, an unreadable picture. UnknownPerson: several people have the name.
+            InputError: no face, a quality below `min_quality`, an unreadable picture, an expiry that has passed. UnknownPerson: several people have the name.
             ModelMismatch: the gallery holds vectors of another model.
         """
         faces = [NewFace(name, source, id, dict(metadata or {}), consent, expires) for source in sources]
@@ -301,7 +301,7 @@ class Gallery:
 
     def forget(self, reference: str) -> Person:
         """Delete a person for good, from disk too: the key, the audit token, and by compacting the bytes. It cannot be undone."""
-        person = names.find(reference, [], self.meant(reference), self.info.url)
+        person = names.find(reference, [], self.meant(reference), "the gallery")
         self.commit(Change(remove_people=[person.id]), "forget", [person])
         self.backend.compact()
         return person

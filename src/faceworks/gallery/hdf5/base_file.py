@@ -150,7 +150,7 @@ def open_base(path: Path) -> Base:
             if attributes.get("format") != FORMAT:
                 raise GalleryUnavailable(
                     f"{path} is an HDF5 file, but no faceworks gallery; a gallery in the layout of the course notes is brought over by: "
-                    f"faceworks gallery migrate {path} --embedder NAME --to NEW.h5"
+                    f"faceworks gallery migrate {path} --embedder NAME --gallery NEW.h5"
                 )
             if int(attributes["version"]) > VERSION:
                 raise GalleryUnavailable(f"{path} has format version {attributes['version']}, this faceworks knows {VERSION}: upgrade faceworks")
