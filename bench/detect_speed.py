@@ -176,7 +176,7 @@ def against_peer(
             "PYTHONPATH": os.environ.get("PEER_PATH", ""),
         }
         weights = str(assets.fetch(cards.get(card).file[0])) if kind.startswith("dlib") else ""
-        command = [python, "-W", "ignore", "-c", PEER, kind, str(threads), weights, *paths]
+        command = [python, weights, *paths] if kind == "dlib-blas" else [python, "-W", "ignore", "-c", PEER, kind, str(threads), weights, *paths]
         with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment) as peer:
             assert peer.stdin is not None
             assert peer.stdout is not None
@@ -236,10 +236,11 @@ PEERS = {
     "facenet": ("mtcnn-facenet", "facenet-pytorch 2.6.0", 1.5),
     "keras": ("mtcnn", "mtcnn 1.0.0 (TensorFlow)", 3.0),
     "dlib": ("dlib-mmod", "dlib MMOD (wheel, no BLAS)", 15.0),
-    "dlib-blas": ("dlib-mmod", "dlib MMOD (built with OpenBLAS)", 6.0),
+    "dlib-blas": ("dlib-mmod", "dlib MMOD (Debian's libdlib, OpenBLAS)", 6.0),
 }
 """Environments of `bench/peers.sh`: our card of the same weights, the peer, how many times as fast we mean to be."""
-FOLDERS = {"dlib": "face_recognition", "dlib-blas": "dlib-openblas"}
+WHERE = {"dlib": "face_recognition/bin/python", "dlib-blas": "dlib-openblas/dlib_mmod"}
+"""Where `bench/peers.sh` puts them, if not in KIND/bin/python; the last is a program of its own, bench/dlib_mmod.cpp."""
 
 
 def part(old: str, name: str, new: str) -> str:
@@ -255,7 +256,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1, help="of one session, against bare sessions and peers; batches get a thread for each core")
     parser.add_argument("--peers", type=Path, default=ROOT.parent / "faceworks-peers", help="folder made by bench/peers.sh")
     for kind in PEERS:
-        parser.add_argument(f"--{kind}", help=f"interpreter of the peer: {PEERS[kind][1]}")
+        parser.add_argument(f"--{kind}", help=f"the peer's interpreter (or program): {PEERS[kind][1]}")
     parser.add_argument("--only", choices=["sessions", "batches", "folder", "peers"])
     parser.add_argument("--write", action="store_true", help="write docs/benchmarks-detect.md")
     given = parser.parse_args()
@@ -268,7 +269,7 @@ def main() -> None:
     sizes = {"640x480": small, "1920x1440": image.resize(group, (1440, 1920))}
     square = {"512x512": image.resize(portrait, (512, 512))}
     for kind, (card, label, goal) in PEERS.items():
-        own = given.peers / FOLDERS.get(kind, kind) / "bin" / "python"
+        own = given.peers / WHERE.get(kind, f"{kind}/bin/python")
         python = getattr(given, kind.replace("-", "_")) or (str(own) if own.exists() else "")
         if python and given.only in (None, "peers"):
             peers += against_peer(

@@ -29,12 +29,10 @@ if [ ! -x "$dir/keras/bin/python" ]; then
   "$python" -m venv "$dir/keras"
   "$dir/keras/bin/pip" install -q tensorflow-cpu mtcnn==1.0.0 joblib lz4
 fi
-# dlib as a wheel has no BLAS; this one is compiled against OpenBLAS (Debian: libopenblas-dev, cmake, g++), for a fair second line
-if [ ! -x "$dir/dlib-openblas/bin/python" ] && command -v cmake >/dev/null && ldconfig -p | grep -q libopenblas; then
-  "$python" -m venv "$dir/dlib-openblas"
-  "$dir/dlib-openblas/bin/pip" install -q numpy
-  "$dir/dlib-openblas/bin/pip" install -q --no-binary dlib dlib==20.0.1
-  "$dir/dlib-openblas/bin/python" -c "import dlib; assert dlib.DLIB_USE_BLAS, 'dlib was built without BLAS'"
+# dlib as a wheel has no BLAS; Debian's libdlib has one, for a fair second line (apt-get install g++ libdlib-dev libopenblas-dev)
+if [ ! -x "$dir/dlib-openblas/dlib_mmod" ] && [ -f /usr/include/dlib/dnn.h ]; then
+  mkdir -p "$dir/dlib-openblas"
+  g++ -O3 -std=c++17 -march=native -w bench/dlib_mmod.cpp -o "$dir/dlib-openblas/dlib_mmod" -ldlib -llapack -lblas -lpthread
 fi
 weights=$dir/home/.deepface/weights
 mkdir -p "$weights"

@@ -26,6 +26,8 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from run import child, graph_of, markdown
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -116,6 +118,22 @@ class Worker:
         return wall, busy, result
 
 
+def unbatched(path: Path) -> bytes:
+    """The same network with outputs (N, C) instead of (1, N, C), as uniface reads them."""
+    import onnx
+    from onnx import helper, numpy_helper
+
+    model = onnx.load(str(path))
+    for output in model.graph.output:
+        columns = output.type.tensor_type.shape.dim[-1].dim_value
+        model.graph.initializer.append(numpy_helper.from_array(np.array([-1, columns], np.int64), f"{output.name}_shape"))
+        model.graph.node.append(helper.make_node("Reshape", [output.name, f"{output.name}_shape"], [f"{output.name}_flat"]))
+        output.name = f"{output.name}_flat"
+        del output.type.tensor_type.shape.dim[0]
+    data: bytes = model.SerializeToString()
+    return data
+
+
 def plan(base: Path, folder: Path | None) -> dict[str, Any]:
     """Pictures and weights, as paths. Without a folder the portraits of the samples are taken."""
     sys.path.insert(0, str(ROOT / "src"))
@@ -136,9 +154,10 @@ def plan(base: Path, folder: Path | None) -> dict[str, Any]:
     shutil.copy(weights / "sface.onnx", deep / "face_recognition_sface_2021dec.onnx")
     shutil.copy(assets.fetch(cards.get("yunet-2023mar-int8bq").file_for()), deep / "face_detection_yunet_2023mar.onnx")
     shutil.copy(assets.fetch(cards.get("scrfd-2.5g").file_for()), weights / "scrfd.onnx")
+    (weights / "scrfd-flat.onnx").write_bytes(unbatched(weights / "scrfd.onnx"))
     return {
         "pair": [files["person_b_1"], files["person_b_2"]], "group": files["group"], "folder": many, "threads": os.cpu_count() or 1,
-        "scrfd": str(weights / "scrfd.onnx"), "sface": str(weights / "sface.onnx"), "scratch": tempfile.gettempdir(),
+        "scrfd": str(weights / "scrfd.onnx"), "scrfd flat": str(weights / "scrfd-flat.onnx"), "sface": str(weights / "sface.onnx"), "scratch": tempfile.gettempdir(),
     }  # fmt: skip
 
 

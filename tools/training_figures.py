@@ -16,7 +16,8 @@ from pathlib import Path
 import torch
 
 from faceworks.evaluate.svg import Axis, Series, line_chart
-from faceworks.train import EXPERIMENTS, read_config, run_experiment, train
+from faceworks.train import read_config, run_experiment, train
+from faceworks.train.experiments import EXPERIMENTS
 
 ROOT = Path(__file__).resolve().parent.parent
 IMAGES = ROOT / "docs" / "images"

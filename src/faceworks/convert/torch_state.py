@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import fnmatch
 import io
+import logging
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -143,6 +144,8 @@ def export(
         warnings.simplefilter("ignore")  # tracing and deprecation notes of torch that a user can do nothing about
         if current:
             require("onnxscript", "train", "torch's current exporter")
+            # it says at each export which of torchvision's operators are not there; none is used here
+            logging.getLogger("torch.onnx._internal.exporter._registration").setLevel(logging.ERROR)
             program = torch.onnx.export(
                 network,
                 (example,),

@@ -6,6 +6,7 @@ All readers check every line and name the one that is wrong. Pictures are not de
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -35,11 +36,14 @@ __all__ = [
 FER2013_EMOTIONS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 """FER2013's label k is entry k (Goodfellow et al. 2013, https://arxiv.org/abs/1307.0414)."""
 FER2013_SPLITS = {"Training": "train", "PublicTest": "validation", "PrivateTest": "test"}
+FER2013_CSV = {"train": 28_709, "validation": 3_589, "test": 3_589}
+FER2013_FOLDERS = {"train": 28_709, "validation": 0, "test": 7_178}
 ADIENCE_AGES = ("0-2", "4-6", "8-13", "15-20", "25-32", "38-43", "48-53", "60-")
 """The eight age groups of Levi and Hassner 2015, in years."""
 UTKFACE_GENDERS = ("male", "female")
 UTKFACE_RACES = ("white", "black", "asian", "indian", "others")
-_ADIENCE_LOW = (0, 4, 8, 15, 25, 38, 48, 60)
+_ADIENCE_LOW = np.array([0, 4, 8, 15, 25, 38, 48, 60])
+_ADIENCE_HIGH = np.array([2, 6, 13, 20, 32, 43, 53, 100])
 _SIDE = 48
 
 
@@ -55,6 +59,7 @@ class LabeledPictures:
         classes: target → names of its classes; a target without an entry is a value.
         split: (N,) text ("train", "validation", "test") where the data set says so, else None.
         skipped: (name, reason) of what the labels themselves rule out.
+        variant: which of several releases of a data set this is, in words, as far as the counts tell; "" where there is one.
     """
 
     source: str
@@ -64,6 +69,7 @@ class LabeledPictures:
     classes: Mapping[str, tuple[str, ...]]
     split: NDArray[np.str_] | None = None
     skipped: tuple[tuple[str, str], ...] = field(default=())
+    variant: str = ""
 
     def __post_init__(self) -> None:
         n = len(self.names)
@@ -86,6 +92,7 @@ class LabeledPictures:
             self.classes,
             None if self.split is None else self.split[chosen],
             self.skipped,
+            self.variant,
         )
 
 
@@ -156,31 +163,50 @@ def read_fer2013(path: str | Path) -> LabeledPictures:
         pixels.append(np.array(values, np.uint8).reshape(_SIDE, _SIDE))
         splits.append(FER2013_SPLITS[usage])
     names = np.array([f"row-{k + 1:05d}" for k in range(len(labels))], np.str_)
-    return LabeledPictures(
-        str(base), names, pixels, {"emotion": np.array(labels, np.int64)}, {"emotion": FER2013_EMOTIONS}, np.array(splits, np.str_)
-    )
+    split = np.array(splits, np.str_)
+    truth = {"emotion": np.array(labels, np.int64)}
+    return LabeledPictures(str(base), names, pixels, truth, {"emotion": FER2013_EMOTIONS}, split, variant=_fer2013_variant(split, "CSV"))
+
+
+def _fer2013_variant(split: NDArray[np.str_] | None, form: str) -> str:
+    """Which FER2013: the challenge's CSV, the folder release (whose test holds both of the CSV's, and is never to be called PrivateTest), or neither."""
+    if split is None:
+        return "FER2013 as folders of emotions, without a split"
+    counts = {name: int((split == name).sum()) for name in ("train", "validation", "test")}
+    said = ", ".join(f"{name} {count:,}" for name, count in counts.items() if count)
+    if form == "CSV":
+        names = "PublicTest is validation, PrivateTest is test"
+        return (
+            f"FER2013, the challenge's CSV ({said}; {names})"
+            if counts == FER2013_CSV
+            else f"FER2013 as CSV, but not the whole challenge's ({said}; {names})"
+        )
+    if counts == FER2013_FOLDERS:
+        return f"FER2013, the folder release ({said}: PublicTest and PrivateTest together)"
+    return f"FER2013 as folders, but not the whole folder release ({said})"
 
 
 def _fer2013_folders(base: Path) -> LabeledPictures:
     parts = [(name, base / name) for name in ("train", "validation", "test") if (base / name).is_dir()]
     if not parts:
-        return read_class_folders(base, "emotion", FER2013_EMOTIONS)
+        return dataclasses.replace(read_class_folders(base, "emotion", FER2013_EMOTIONS), variant=_fer2013_variant(None, "folders"))
     found = [read_class_folders(folder, "emotion", FER2013_EMOTIONS) for _, folder in parts]
     names = [f"{name}/{item}" for (name, _), part in zip(parts, found, strict=True) for item in part.names]
-    split = [name for (name, _), part in zip(parts, found, strict=True) for _ in range(len(part))]
+    split = np.array([name for (name, _), part in zip(parts, found, strict=True) for _ in range(len(part))])
     return LabeledPictures(
         str(base),
         np.array(names),
         [picture for part in found for picture in part.pictures],
         {"emotion": np.concatenate([part.labels["emotion"] for part in found]).astype(np.int64)},
         {"emotion": FER2013_EMOTIONS},
-        np.array(split),
+        split,
+        variant=_fer2013_variant(split, "folders"),
     )
 
 
 def age_group(age: float) -> int:
-    """Place in `ADIENCE_AGES` of an age in years: the group that begins at or below it (the groups leave gaps; a gap belongs to the group before)."""
-    return int(np.searchsorted(_ADIENCE_LOW, age, side="right")) - 1
+    """Place in `ADIENCE_AGES` of an age in years. The groups leave gaps: an age in one belongs to the nearest group, to the younger of two as near."""
+    return int(np.maximum(np.maximum(_ADIENCE_LOW - age, age - _ADIENCE_HIGH), 0.0).argmin())
 
 
 def read_utkface(root: str | Path) -> LabeledPictures:

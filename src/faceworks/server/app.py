@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
+import json
 import logging
 import sqlite3
 from collections.abc import AsyncIterator
@@ -38,7 +40,9 @@ class Application(FastAPI):
     """FastAPI inside the guard. `app.state.faceworks` is the worker's `State`."""
 
     def __init__(self, state: State) -> None:
-        super().__init__(title="faceworks", version=__version__, description=DESCRIPTION, docs_url=None, redoc_url=None, lifespan=_life)
+        super().__init__(
+            title="faceworks", version=__version__, description=DESCRIPTION, docs_url=None, redoc_url=None, openapi_url=None, lifespan=_life
+        )
         self.state.faceworks = state
         self._guard = Guard(super().__call__, state)
 
@@ -63,6 +67,9 @@ def create_app(options: ServerOptions) -> Application:
     static = Path(__file__).parent / "static"
     app.mount("/static", StaticFiles(directory=static))
     app.add_api_route("/", lambda: FileResponse(static / "index.html"), include_in_schema=False)
+    document = functools.cache(lambda: json.dumps(app.openapi(), ensure_ascii=False).encode())  # anybody may ask: it is made once
+
+    app.add_api_route("/openapi.json", lambda: Response(document(), media_type="application/json"), include_in_schema=False)
     app.add_exception_handler(Problem, _problem)
     app.add_exception_handler(FaceworksError, _error)
     app.add_exception_handler(RequestValidationError, _invalid)

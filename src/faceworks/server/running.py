@@ -30,8 +30,13 @@ class Configuration(uvicorn.Config):
 
     header_timeout: float = 10.0
     stall_timeout: float = 30.0
+    most_connections: int = 512
 
 
+CROWDED = (
+    b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/problem+json\r\nretry-after: 5\r\nconnection: close\r\ncontent-length: 122\r\n\r\n"
+    b'{"type": "urn:faceworks:problem:busy", "title": "Busy", "status": 503, "detail": "as many connections as may be are open"}'
+)
 LINGER = 5.0
 """Seconds that a closed connection may take to bring its last bytes away."""
 
@@ -42,14 +47,19 @@ class PatientProtocol(H11Protocol):
 
     _timer: asyncio.TimerHandle | None = None
     _stall: asyncio.TimerHandle | None = None
+    _crowded = False
 
     def connection_made(self, transport: Any) -> None:
         """The clock runs from the first moment."""
         super().connection_made(transport)
+        self._crowded = len(self.connections) > getattr(self.config, "most_connections", 512)
         self._arm()
 
     def data_received(self, data: bytes) -> None:
         """It stops when a head is complete, and runs anew for the next request of the connection."""
+        if self._crowded:
+            self._refuse(CROWDED)
+            return
         if self.cycle is None or self.cycle.response_complete:
             self._arm()
         super().data_received(data)
@@ -93,8 +103,11 @@ class PatientProtocol(H11Protocol):
             self._timer = None
 
     def _too_slow(self) -> None:
+        self._refuse(b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
+
+    def _refuse(self, answer: bytes) -> None:
         if not self.transport.is_closing():
-            self.transport.write(b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
+            self.transport.write(answer)
             self.transport.close()
             self.loop.call_later(LINGER, self.transport.abort)
 
@@ -114,10 +127,10 @@ def configure(options: ServerOptions) -> Configuration:
     """uvicorn's configuration: no headers of a proxy are believed, nothing names the software, the log is ours."""
     config = Configuration(
         functools.partial(create_app, options), factory=True, host=options.host, port=options.port, http=PatientProtocol, ws="none", lifespan="on",
-        proxy_headers=False, server_header=False, access_log=False, log_config=None, limit_concurrency=options.connections, backlog=256,
+        proxy_headers=False, server_header=False, access_log=False, log_config=None, backlog=256,
         timeout_keep_alive=15, timeout_graceful_shutdown=max(1, round(options.drain)), h11_max_incomplete_event_size=LARGEST_HEAD,
     )  # fmt: skip
-    config.header_timeout, config.stall_timeout = options.header_timeout, options.body_timeout
+    config.header_timeout, config.stall_timeout, config.most_connections = options.header_timeout, options.body_timeout, options.connections
     return config
 
 

@@ -6,6 +6,7 @@ import io
 import json
 import logging
 import statistics
+import struct
 import time
 import zlib
 from collections.abc import AsyncIterator
@@ -74,6 +75,51 @@ def test_decompression_bombs_are_refused_before_they_are_decoded(client: Client)
     lie = client.post("/v1/verify", files=pair(png(6000, 6000, 1), RED))
     assert lie.status_code == 422
     assert time.perf_counter() - start < 5
+
+
+def declared(kind: str, side: int = 60_000) -> bytes:
+    """A small picture of this format whose header says that it has `side` x `side` pixels (or as many as the format can say)."""
+    from PIL import Image
+
+    out = io.BytesIO()
+    Image.new("RGB", (16, 16), (200, 20, 20)).save(out, kind)
+    data = bytearray(out.getvalue())
+    if kind == "GIF":  # logical screen, and the image descriptor behind the color table
+        at = data.index(b",", 13)
+        data[6:10] = data[at + 5 : at + 9] = struct.pack("<2H", side, side)
+    elif kind == "BMP":
+        data[18:26] = struct.pack("<2i", side, side)
+    elif kind == "JPEG":
+        at = data.index(b"\xff\xc0")
+        data[at + 5 : at + 9] = struct.pack(">2H", side, side)
+    elif kind == "TIFF":
+        count = struct.unpack("<H", data[(ifd := struct.unpack("<L", data[4:8])[0]) : ifd + 2])[0]
+        for entry in range(ifd + 2, ifd + 2 + 12 * count, 12):
+            if struct.unpack("<H", data[entry : entry + 2])[0] in (256, 257, 278):  # width, length, rows of a strip
+                data[entry + 2 : entry + 12] = struct.pack("<HLL", 4, 1, side)
+    elif kind == "PPM":
+        data[:] = b"P6\n%d %d\n255\n" % (side, side) + bytes(1000)
+    elif kind == "WEBP":
+        at = data.index(b"\x9d\x01\x2a")  # the frame's start code; each side has 14 bits
+        data[at + 3 : at + 7] = struct.pack("<2H", 16_383, 16_383)
+    elif kind == "JPEG2000":
+        at = data.index(b"\xff\x51")
+        data[at + 6 : at + 14] = struct.pack(">2L", side, side)
+        box = data.index(b"ihdr")
+        data[box + 4 : box + 12] = struct.pack(">2L", side, side)
+    return bytes(data)
+
+
+@pytest.mark.parametrize("kind", ["GIF", "BMP", "JPEG", "TIFF", "PPM", "WEBP", "JPEG2000"])
+def test_a_header_of_any_format_that_declares_too_much_is_refused_unread(client: Client, kind: str) -> None:
+    import resource
+
+    before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.perf_counter()
+    found = client.post("/v1/detect", files={"pictures": ("a", declared(kind))})
+    assert (found.status_code, found.json()["type"]) == (422, "urn:faceworks:problem:image-error"), found.text
+    assert time.perf_counter() - start < 5
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 300_000, "kilobytes: the pixels would take ten gigabytes"
+    assert client.post("/v1/detect", files={"pictures": ("a", RED)}).status_code == 200
 
 
 def test_an_endless_upload_ends_at_the_limit(fake_networks: None, tmp_path: Path) -> None:  # noqa: F811

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -188,6 +190,33 @@ def test_a_writer_that_does_not_end_is_waited_for_in_bounds(staff: Client) -> No
     assert enroll(staff, "Ada", RED).status_code == 201
     with pytest.raises(GalleryLocked), locked(staff.state.options.galleries / "staff" / "service.lock", 1):
         raise GalleryLocked("released again")
+
+
+def test_a_gallery_that_comes_and_goes_under_its_readers(staff: Client) -> None:
+    """Deleting closes what others read from: they hear that it is gone or locked, never of a fault."""
+    end, odd = time.monotonic() + 3, []
+    asks: list[Callable[[], Any]] = [
+        lambda: staff.post("/v1/galleries/brief/identify", files={"pictures": ("a.png", RED)}),
+        lambda: staff.get("/v1/galleries/brief/people"),
+        lambda: staff.post("/v1/galleries/brief/people", files={"pictures": ("a.png", RED)}, data={"name": "Ada"}),
+        lambda: staff.delete("/v1/galleries/brief"),
+        lambda: staff.get("/v1/galleries"),
+        lambda: staff.post("/v1/galleries", json={"name": "brief"}),
+        lambda: staff.post("/v1/galleries", json={"name": "brief"}),
+    ]
+
+    def repeat(ask: Callable[[], Any]) -> None:
+        while time.monotonic() < end:
+            found = ask()
+            if found.status_code not in (200, 201, 204, 404, 409, 429, 503):
+                odd.append((found.status_code, found.text))
+
+    threads = [threading.Thread(target=repeat, args=(ask,)) for ask in asks]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not odd, odd[:3]
 
 
 def test_two_workers_see_each_other(staff: Client, fake_networks: None) -> None:

@@ -33,7 +33,18 @@ def test_fer2013_csv_gives_pixels_labels_and_split(tmp_path):
     found = labeled.read_fer2013(_fer(tmp_path / "fer.csv", [f"3,{PIXELS},Training", f"6,{PIXELS},PublicTest", f"0,{PIXELS},PrivateTest"]))
     assert [found.classes["emotion"][k] for k in found.labels["emotion"]] == ["happy", "neutral", "angry"]
     assert list(found.split) == ["train", "validation", "test"]
+    assert "not the whole challenge's (train 1, validation 1, test 1; PublicTest is validation, PrivateTest is test)" in found.variant
     np.testing.assert_array_equal(found.pictures[0].reshape(-1), np.arange(48 * 48) % 256)
+
+
+def test_which_release_of_fer2013_is_told_by_its_counts():
+    def split(train, validation, test):
+        return np.array(["train"] * train + ["validation"] * validation + ["test"] * test)
+
+    said = labeled._fer2013_variant(split(28_709, 3_589, 3_589), "CSV")
+    assert said == "FER2013, the challenge's CSV (train 28,709, validation 3,589, test 3,589; PublicTest is validation, PrivateTest is test)"
+    said = labeled._fer2013_variant(split(28_709, 0, 7_178), "folders")
+    assert said == "FER2013, the folder release (train 28,709, test 7,178: PublicTest and PrivateTest together)"
 
 
 @pytest.mark.parametrize(
@@ -61,16 +72,20 @@ def test_fer2013_folders_with_and_without_split(tmp_path):
         ("train/happy/a.png", 3, "train"),
         ("train/sad/a.png", 4, "train"),
     ]
+    assert both.variant == "FER2013 as folders, but not the whole folder release (train 2, test 1)"
     assert labeled.read_fer2013(tmp_path / "plain").split is None
+    assert "without a split" in labeled.read_fer2013(tmp_path / "plain").variant
     _picture(tmp_path / "plain" / "bored" / "x.png")
     with pytest.raises(InputError, match="bored"):
         labeled.read_fer2013(tmp_path / "plain")
 
 
 @pytest.mark.parametrize(
-    ("age", "group"), [(0, "0-2"), (3, "0-2"), (4, "4-6"), (24, "15-20"), (25, "25-32"), (59, "48-53"), (60, "60-"), (116, "60-")]
-)
-def test_ages_fall_into_groups(age, group):
+    ("age", "group"),
+    [(0, "0-2"), (2, "0-2"), (3, "0-2"), (4, "4-6"), (7, "4-6"), (13, "8-13"), (14, "8-13"), (22, "15-20"), (23, "25-32"), (24, "25-32"), (35, "25-32"),
+     (36, "38-43"), (45, "38-43"), (46, "48-53"), (56, "48-53"), (57, "60-"), (100, "60-"), (116, "60-")],
+)  # fmt: skip
+def test_an_age_in_a_gap_belongs_to_the_nearest_group(age, group):
     assert labeled.ADIENCE_AGES[labeled.age_group(age)] == group
 
 

@@ -40,6 +40,8 @@ def load_crops(config: TrainConfig, folder: Path, report: Callable[[str], None],
         spoiled = {"jpeg_quality": config.data.jpeg_quality, "shrink": config.data.shrink}
         sides.append(cut(part, config.input, config.data.detector, folder=folder / f"crops-{name}-{rank}", report=moved, **spoiled))
     skipped = [item for side in sides for item in side.skipped]
+    if pictures.variant:
+        report(pictures.variant)
     report(f"{len(sides[0])} pictures to train on, {len(sides[1])} held out, {len(set(skipped))} skipped")
     return sides[0], sides[1]
 
