@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -175,8 +176,6 @@ def report(done: list[Enrolled], as_json: bool, quiet: bool, url: str) -> None:
 @common
 def remove(person: str, samples: tuple[int, ...], as_json: bool, quiet: bool, **options: Any) -> int:
     """Remove a person, or some samples. For 15 minutes `restore` undoes it; then `purge` deletes for good."""
-    import shlex
-
     with opened("r+", options) as found:
         count = found.remove(person, list(samples) or None)
     return say(
@@ -220,6 +219,7 @@ def forget(person: str, yes: bool, as_json: bool, quiet: bool, **options: Any) -
     """Delete a person for good: samples, name, key and audit token, and rewrite the files. It cannot be undone. Asks first, unless --yes."""
     with opened("r+", options) as found:
         if not yes:
+            found.meant(person) or found.person(person)  # nobody of that name: said before the question
             ask(f"delete {person!r} from {options['url']} beyond recovery?")
         gone = found.forget(person)
     return say({"forgotten": gone.id}, f"{gone.id} is forgotten", as_json, quiet)

@@ -53,9 +53,9 @@ def add_table(gallery: Gallery, rows: Iterable[Mapping[str, Any]], name_of: Call
         Source and sample id, None where the table has no face or no vector for a picture.
 
     Raises:
-        ModelMismatch: vectors of another model than the gallery's, or of several. InputError: a source without a name, an expiry that has passed.
+        ModelMismatch: vectors of another model than the gallery's, or of several. InputError: a source without a name.
     """
-    until = names.coming(expires, gallery.clock())
+    until = names.moment(expires)
     pictures = (max(group, key=_area) for _, group in itertools.groupby(rows, key=lambda row: row["source"]))
     while part := list(itertools.islice(pictures, chunk)):
         good = [row for row in part if row.get("vector") is not None]

@@ -15,9 +15,10 @@ import numpy as np
 
 from .. import image
 from ..errors import ConfigError, FaceworksError, InputError, ManifestError, ModelMismatch, NoFaceFound
-from ..types import Embedding, Face, ImageArray
+from ..types import Embedding, Face, FloatArray, ImageArray
 from .backend import Person, Samples, samples_of
-from .names import clean_id, clean_name, coming, moment, new_ids, new_person, now
+from .identifying import prepared, scores
+from .names import clean_id, clean_name, moment, new_ids, new_person, now
 
 if TYPE_CHECKING:
     from ..attributes.quality import Quality
@@ -196,7 +197,7 @@ Found: TypeAlias = "tuple[ImageArray, Face, Quality] | FaceworksError"
 
 def _chunk(gallery: Gallery, batch: Sequence[NewFace], least: float | None, keep: bool) -> list[Enrolled]:
     pipeline = gallery.pipeline  # one for the whole chunk, even if the gallery is embedded anew meanwhile
-    found = [_look(pipeline, item, least, gallery.clock()) for item in batch]
+    found = [_look(pipeline, item, least) for item in batch]
     results = [entry for entry in found if not isinstance(entry, FaceworksError)]
     if not results:
         return [Enrolled(item, error=entry) for item, entry in zip(batch, found, strict=True) if isinstance(entry, FaceworksError)]
@@ -231,7 +232,9 @@ def _placed(
         except FaceworksError as error:
             outcomes[place] = Enrolled(batch[place], quality=quality, error=error)
             continue
-        warnings, duplicate = _doubts(gallery, person, near[i], limits)
+        warnings, duplicate = _doubts(gallery, person, vectors[i], near[i], limits)
+        if 0 < moment(batch[place].expires) <= gallery.clock():
+            warnings.append(f"expires {batch[place].expires}, which is past: it is never found")
         warnings += quality.reasons
         if duplicate and not keep:
             outcomes[place] = Enrolled(batch[place], person, None, tuple(warnings), quality)
@@ -249,12 +252,12 @@ def _placed(
     return [outcomes[place] for place in range(len(batch))]
 
 
-def _look(pipeline: Pipeline, item: NewFace, least: float | None, clock: int) -> tuple[ImageArray, Face, Quality] | FaceworksError:
+def _look(pipeline: Pipeline, item: NewFace, least: float | None) -> tuple[ImageArray, Face, Quality] | FaceworksError:
     from ..attributes.quality import measure
 
     try:
         clean_name(item.name)
-        coming(item.expires, clock)
+        moment(item.expires)
         picture = image.load(item.source)
         every = pipeline.detect([picture])[0]
         chosen = pipeline.select(every, picture.shape[:2])[:1]
@@ -291,7 +294,9 @@ def _limits(gallery: Gallery) -> tuple[float, float]:
         return same, float("inf")
 
 
-def _doubts(gallery: Gallery, person: Person, near: Sequence[tuple[str, float, int]], limits: tuple[float, float]) -> tuple[list[str], bool]:
+def _doubts(
+    gallery: Gallery, person: Person, vector: FloatArray, near: Sequence[tuple[str, float, int]], limits: tuple[float, float]
+) -> tuple[list[str], bool]:  # fmt: skip
     warnings, duplicate = [], False
     for id, score, sample in near:
         if id == person.id and score >= limits[0]:
@@ -300,6 +305,12 @@ def _doubts(gallery: Gallery, person: Person, near: Sequence[tuple[str, float, i
         elif id != person.id and score >= limits[1]:
             for other in gallery.backend.entries([id]).people:
                 warnings.append(f"looks like {other.name} ({id}), similarity {score:.3f}: the same person under two names?")
+    if np.isfinite(limits[1]) and not any(id == person.id and score >= limits[1] for id, score, _ in near):
+        entries = gallery.backend.entries([person.id])
+        own = entries.samples.take(entries.samples.living(gallery.clock()))
+        best = float(scores(gallery.binding, prepared(gallery.binding, vector[None])[0], own).max()) if len(own) else limits[1]
+        if best < limits[1]:
+            warnings.append(f"does not look like {person.name}'s other samples (similarity {best:.3f} at most): somebody else?")
     return warnings, duplicate
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from ..errors import InputError, UnknownPerson
 from .backend import Person
 
-__all__ = ["clean_id", "clean_metadata", "clean_name", "coming", "find", "moment", "new_ids", "new_person", "now", "sought", "when"]
+__all__ = ["clean_id", "clean_metadata", "clean_name", "find", "moment", "new_ids", "new_person", "now", "sought", "when"]
 
 LONGEST_NAME, LONGEST_ID, LONGEST_METADATA = 16_000, 128, 1_000_000
 
@@ -39,18 +39,6 @@ def moment(value: str | int | datetime | None) -> int:
     except ValueError as error:
         raise InputError(f"{value!r} is no time; write it as 2027-01-31 or 2027-01-31T18:00:00+01:00") from error
     return int((found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp() * 1_000_000)
-
-
-def coming(value: str | int | datetime | None, clock: int) -> int:
-    """`moment` of an expiry: what has expired when it is enrolled could never be found.
-
-    Raises:
-        InputError: no such time, or one that has passed.
-    """
-    found = moment(value)
-    if 0 != found <= clock:
-        raise InputError(f"the time of expiry, {when(found)}, has passed: such a sample could never be found; give a later one, or none")
-    return found
 
 
 def when(value: int) -> str | None:

@@ -181,7 +181,7 @@ class Gallery:
         """Enroll pictures of one person; the largest face of each counts. A name that is here already means that person.
 
         Raises:
-            InputError: no face, a quality below `min_quality`, an unreadable picture, an expiry that has passed. UnknownPerson: several people have the name.
+            InputError: no face, a quality below `min_quality`, an unreadable picture. UnknownPerson: several people have the name.
             ModelMismatch: the gallery holds vectors of another model.
         """
         faces = [NewFace(name, source, id, dict(metadata or {}), consent, expires) for source in sources]

@@ -95,7 +95,7 @@ def _korean(f: Mapping[str, Any]) -> list[str]:
 
     source = {"first": "첫 번째 원본", "mean": "원본 벡터의 평균", "each": "각 원본"}[c.neutral]
     out = [
-        f"동일 인물 {s['identities']}명의 편집 이미지 {s['edits']}장을 faceworks {f['version']}로 분석하였다."
+        f"인물 {s['identities']}명의 편집 이미지 {s['edits']}장을 faceworks {f['version']}로 분석하였다."
         + (f" 이미지는 {', '.join(s['generators'])}(으)로 생성되었다." if s["generators"] else "")
         + f" 얼굴 검출기는 모든 모델에 대해 {named([c.detector])}로 고정하였고, 68개 랜드마크는 {named([c.landmarker])}로 얻었으며, 얼굴이 여럿이면 가장 큰 "
         f"얼굴을 사용하였다. 얼굴을 찾지 못했거나 읽을 수 없는 이미지는 {f['failed']}장이며, 이는 제외하지 않고 불일치 및 오답으로 계산하였다. 괄호 안의 수는 "
