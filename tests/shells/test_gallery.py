@@ -232,3 +232,12 @@ def test_what_is_not_confirmed_is_not_deleted(out: Out, tmp_path: Path, monkeypa
     words = shlex.split(advice.split("undo within 15 minutes: ")[1])
     assert words[:2] == ["faceworks", "gallery"]
     assert "is back" in out(*words[2:])
+
+
+def test_a_file_that_is_no_gallery_and_a_path_without_one(out: Out, tmp_path: Path) -> None:
+    (tmp_path / "notes.h5").write_text("milk, bread")
+    assert "notes.h5 is no gallery" in out("people", "--gallery", "notes.h5", code=2)
+    assert "check the path" in out("people", "--gallery", "pepole.h5", code=2)
+    (tmp_path / "text.jpg").write_text("no picture")
+    said = out("enroll", "text.jpg", "--person", "Ada", *MODEL, code=2)
+    assert said.count("text.jpg") == 1

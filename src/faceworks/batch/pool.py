@@ -50,7 +50,7 @@ class Work:
 
         pipeline = Pipeline(self.task)
         if self.step == "detect":
-            return lambda sources: apply(lambda pictures, names: pipeline.detect(pictures), load, sources)
+            return lambda sources: apply(pipeline.detect, load, sources)
         return lambda sources: apply(pipeline.embed, load, sources)
 
 

@@ -127,6 +127,8 @@ class _Table:
             _take(self.lock)
         except BlockingIOError as error:
             raise ConfigError(f"another run is writing to {self.folder}; wait for it, or name another table") from error
+        except (FileExistsError, NotADirectoryError) as error:
+            raise ConfigError(f"{self.folder} cannot be a table: a file lies there, and a table is a folder of shards; name another") from error
         except OSError as error:
             raise ConfigError(f"{self.folder} cannot be written: {error.strerror or error}") from error
         try:

@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from .. import __version__, settings
-from ..errors import FaceworksError
+from ..errors import FaceworksError, UnknownModel
 
 __all__ = ["COMMANDS", "LazyGroup", "app", "exit_code", "run"]
 
@@ -135,7 +135,7 @@ def _complain(error: BaseException, debug: bool) -> None:
     if isinstance(error, click.ClickException):
         text = _usage(error)
     elif isinstance(error, FaceworksError):
-        text = "; ".join([str(error), *getattr(error, "__notes__", [])])
+        text = "; ".join([str(error), *getattr(error, "__notes__", []), *["see: faceworks models list"] * isinstance(error, UnknownModel)])
     elif isinstance(error, OSError) and error.filename is not None and error.strerror:
         text = f"cannot use {os.fsdecode(error.filename) if isinstance(error.filename, (str, bytes)) else error.filename}: {error.strerror}"
         text += "; change its rights, or run as a user who may" * isinstance(error, PermissionError)

@@ -60,5 +60,8 @@ def cluster(
     if as_json:
         print_json(result)
     elif not quiet:
-        print_facts([(name, str(value)) for name, value in result.items()])
+        print_facts(
+            [(name.replace("_", " "), f"{value:.2g}" if name == "fmr" and value is not None else str(value)) for name, value in result.items()]
+        )
+        click.echo(f"look: {out / 'index.html'}")
     return 0

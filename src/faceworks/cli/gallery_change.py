@@ -154,7 +154,8 @@ def report(done: list[Enrolled], as_json: bool, quiet: bool, url: str) -> None:
         )  # fmt: skip
     for item in done:
         if item.error is not None:
-            note(f"error: {item.face.source}: {item.error}")
+            name = str(item.face.source)
+            note(f"error: {item.error}" if name in str(item.error) else f"error: {name}: {item.error}")
         elif not quiet:
             for text in item.warnings:
                 note(f"warning: {item.face.source}: {text}")

@@ -217,7 +217,7 @@ class Gallery:
 
     def _writable(self) -> None:
         if not self.info.writable:
-            raise GalleryUnavailable(f"{self.info.url} was opened for reading alone; open it with mode 'r+' or 'a'")
+            raise GalleryUnavailable(f"{self.info.url} was opened for reading alone (mode r); to change it takes mode r+ or a")
 
     def settle(self, work: Callable[[str], T]) -> T:
         """Carry out `work(revision)`, which looks, decides and commits with `Change.since`; anew when another writer came between.
