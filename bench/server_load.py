@@ -196,6 +196,7 @@ def main() -> None:
                 assert set(statuses) == {200}, statuses
                 done += statuses[200]
                 rows.append((done, round(service.resident(), 1)))
+                print(*rows[-1], flush=True)
             out["memory"] = {"requests_and_mb": rows[:: max(1, len(rows) // 12)], "last": rows[-1]}
             print(json.dumps(out))
             return

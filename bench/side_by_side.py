@@ -26,6 +26,8 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from run import child, graph_of, markdown
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -116,6 +118,22 @@ class Worker:
         return wall, busy, result
 
 
+def unbatched(path: Path) -> bytes:
+    """The same network with outputs (N, C) instead of (1, N, C), as uniface reads them."""
+    import onnx
+    from onnx import helper, numpy_helper
+
+    model = onnx.load(str(path))
+    for output in model.graph.output:
+        columns = output.type.tensor_type.shape.dim[-1].dim_value
+        model.graph.initializer.append(numpy_helper.from_array(np.array([-1, columns], np.int64), f"{output.name}_shape"))
+        model.graph.node.append(helper.make_node("Reshape", [output.name, f"{output.name}_shape"], [f"{output.name}_flat"]))
+        output.name = f"{output.name}_flat"
+        del output.type.tensor_type.shape.dim[0]
+    data: bytes = model.SerializeToString()
+    return data
+
+
 def plan(base: Path, folder: Path | None) -> dict[str, Any]:
     """Pictures and weights, as paths. Without a folder the portraits of the samples are taken."""
     sys.path.insert(0, str(ROOT / "src"))
@@ -136,9 +154,10 @@ def plan(base: Path, folder: Path | None) -> dict[str, Any]:
     shutil.copy(weights / "sface.onnx", deep / "face_recognition_sface_2021dec.onnx")
     shutil.copy(assets.fetch(cards.get("yunet-2023mar-int8bq").file_for()), deep / "face_detection_yunet_2023mar.onnx")
     shutil.copy(assets.fetch(cards.get("scrfd-2.5g").file_for()), weights / "scrfd.onnx")
+    (weights / "scrfd-flat.onnx").write_bytes(unbatched(weights / "scrfd.onnx"))
     return {
         "pair": [files["person_b_1"], files["person_b_2"]], "group": files["group"], "folder": many, "threads": os.cpu_count() or 1,
-        "scrfd": str(weights / "scrfd.onnx"), "sface": str(weights / "sface.onnx"), "scratch": tempfile.gettempdir(),
+        "scrfd": str(weights / "scrfd.onnx"), "scrfd flat": str(weights / "scrfd-flat.onnx"), "sface": str(weights / "sface.onnx"), "scratch": tempfile.gettempdir(),
     }  # fmt: skip
 
 
@@ -159,15 +178,21 @@ def measure(base: Path, folder: Path | None, rounds: int, cold_rounds: int, only
             for name in [name for name in names if name in found]:
                 try:
                     run = child([*commands[name], "cold"], environment)
-                except RuntimeError as error:  # one package that does not run here shall not cost the others their figures
+                    found[name].answers["cold"] = json.loads(run.output)["result"]
+                except (RuntimeError, ValueError) as error:  # one package that does not run here shall not cost the others their figures
                     print(f"left out: {name}: {error}", file=sys.stderr)
                     del found[name]
                     continue
-                found[name].answers["cold"] = json.loads(run.output)["result"]
                 if turn:
                     found[name].cold.append((run.wall * 1e3, run.processor * 1e3, run.peak))
+        _note(base, found, len(work["folder"]))
     if set(only) & set(TASKS):
-        _measure_open(found, commands, environment, rounds, [task for task in TASKS if task in only])
+        _measure_open(base, found, commands, environment, rounds, [task for task in TASKS if task in only], len(work["folder"]))
+    print(json.dumps({name: one.answers for name, one in found.items()}, indent=1))
+
+
+def _note(base: Path, found: dict[str, Measured], pictures: int) -> None:
+    """Add what was measured so far to DIR/measured.json: a run that is stopped keeps what it has."""
     notes = base / "measured.json"
     data = json.loads(notes.read_text()) if notes.exists() else {"found": {}}
     for name, one in found.items():
@@ -175,13 +200,13 @@ def measure(base: Path, folder: Path | None, rounds: int, cold_rounds: int, only
         held["times"] |= one.times
         held["answers"] |= one.answers
         held["cold"] = one.cold or held["cold"]
-    if "folder" in only:
-        data["pictures"] = len(work["folder"])
-    notes.write_text(json.dumps(data | {"date": date.today().isoformat(), "load": max(os.getloadavg()[0], data.get("load", 0))}))
-    print(json.dumps({name: one.answers for name, one in found.items()}, indent=1))
+    data |= {"pictures": pictures, "date": date.today().isoformat(), "load": max(os.getloadavg()[0], data.get("load", 0))}
+    notes.write_text(json.dumps(data))
 
 
-def _measure_open(found: dict[str, Measured], commands: dict[str, list[str]], environment: dict[str, str], rounds: int, tasks: list[str]) -> None:
+def _measure_open(
+    base: Path, found: dict[str, Measured], commands: dict[str, list[str]], environment: dict[str, str], rounds: int, tasks: list[str], pictures: int
+) -> None:
     workers: dict[str, Worker] = {}
     try:
         for name in list(found):
@@ -197,6 +222,7 @@ def _measure_open(found: dict[str, Measured], commands: dict[str, list[str]], en
                     wall, busy, found[name].answers[task] = workers[name].ask(task)
                     if turn:
                         found[name].times.setdefault(task, []).append((wall, busy))
+            _note(base, found, pictures)
     finally:
         for worker in workers.values():
             worker.process.kill()
@@ -209,7 +235,8 @@ def middle(values: list[list[float]], column: int) -> float:
 
 def write(base: Path) -> None:
     """The part of docs/benchmarks.md between its marks."""
-    notes, data = json.loads((base / "install.json").read_text()), json.loads((base / "measured.json").read_text())
+    notes = json.loads((base / "install.json").read_text()) if (base / "install.json").exists() else {}
+    data = json.loads((base / "measured.json").read_text())
     found, pictures = data["found"], data["pictures"]
     names = [name for name in ORDER if name in found]
     table = []
@@ -217,15 +244,15 @@ def write(base: Path) -> None:
         one, row = found[name], [name]
         for task in ("cold", *TASKS):
             series, base_series = (
-                (one["cold"], found["faceworks"]["cold"]) if task == "cold" else (one["times"].get(task), found["faceworks"]["times"][task])
+                (one["cold"], found["faceworks"]["cold"]) if task == "cold" else (one["times"].get(task), found["faceworks"]["times"].get(task))
             )
-            if not series:
+            if not series or not base_series:
                 row.append("-")
                 continue
             value, ratio, busy = middle(series, 0), middle(series, 0) / middle(base_series, 0), middle(series, 1) / middle(base_series, 1)
             text = f"{value / pictures:.1f} ms a picture" if task == "folder" else f"{value:.2f} ms" if value < 10 else f"{value:.0f} ms"
             row.append(text if name == "faceworks" else f"{text} ({ratio:.2g}x, {busy:.2g}x)")
-        table.append([*row, f"{middle(one['cold'], 2):.0f} MB"])
+        table.append([*row, f"{middle(one['cold'], 2):.0f} MB" if one["cold"] else "-"])
     seen = [[name, *(_said(found[name]["answers"].get(task)) for task in ("verify", "detect", "folder"))] for name in names]
     sizes = [
         [name, f"{one['megabytes']:.0f} MB", str(one["packages"]), f"{one['processor']:.0f} s", f"{one['wall']:.0f} s", _version(one["freeze"], name)]

@@ -160,11 +160,13 @@ def insightface(plan: dict[str, Any]) -> Tasks:
     """Its classes over ONNX files from our cache: SCRFD 2.5g, and SFace as ArcFace's stand-in (its own packs are downloaded elsewhere)."""
     import contextlib
     import io
+    import warnings
 
     import cv2
     from insightface.app.common import Face
     from insightface.model_zoo import model_zoo
 
+    warnings.simplefilter("ignore")  # of scikit-image, at each face
     with contextlib.redirect_stdout(io.StringIO()):
         detector, embedder = (model_zoo.get_model(plan[name], providers=["CPUExecutionProvider"]) for name in ("scrfd", "sface"))
         detector.prepare(-1, input_size=(640, 640), det_thresh=0.5)
@@ -194,7 +196,7 @@ def uniface(plan: dict[str, Any]) -> Tasks:
     import uniface.detection.scrfd as module
     from uniface.recognition.base import BaseRecognizer, PreprocessConfig
 
-    module.verify_model_weights = lambda *_, **__: plan["scrfd"]
+    module.verify_model_weights = lambda *_, **__: plan["scrfd flat"]
 
     class SFace(BaseRecognizer):  # type: ignore[misc]
         def __init__(self) -> None:  # SFace takes pixels as they are: its graph holds mean and scale

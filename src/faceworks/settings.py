@@ -24,7 +24,7 @@ from typing import Any
 
 from .errors import ConfigError
 
-__all__ = ["Settings", "completion", "current", "isolated_environment", "use"]
+__all__ = ["Settings", "completion", "current", "isolated_environment", "silence_telemetry", "use"]
 
 
 def _default_cache() -> Path:
@@ -147,6 +147,14 @@ def isolated_environment(home: Path) -> dict[str, str]:
     """
     kept = {name: value for name, value in os.environ.items() if name.upper() in _CLIENT_VARIABLES or name.startswith("PIP_")}
     return {**kept, "HOME": str(home), "USERPROFILE": str(home), "TMPDIR": str(home), "PYTHONNOUSERSITE": "1"}
+
+
+def silence_telemetry() -> None:
+    """Ask the libraries that would report their use to their makers not to: onnxruntime (from 1.31 on; it writes a device id and a queue of events into
+    the user's cache folder when it is imported) and Ray. To be called before they are imported. What the user has set stays as it is.
+    """
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 
 
 def completion() -> str | None:

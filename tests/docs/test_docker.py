@@ -5,6 +5,8 @@ from __future__ import annotations
 import configparser
 import re
 import shlex
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -91,6 +93,19 @@ def test_the_unit_is_hardened_and_its_command_exists() -> None:
     assert words[0].endswith("/faceworks")
     assert {word for word in words if word.startswith("--")} <= {name for item in serve.params for name in item.opts}
     assert "127.0.0.1" in words
+
+
+def test_systemd_itself_finds_no_fault(tmp_path: Path) -> None:
+    if shutil.which("systemd-analyze") is None:
+        pytest.skip("systemd-analyze is not installed")
+    text = (ROOT / "docker" / "faceworks.service").read_text(encoding="utf-8")
+    unit = tmp_path / "faceworks.service"
+    unit.write_text(text.replace("/opt/faceworks/bin/faceworks", "/bin/true"), encoding="utf-8")  # the program is not installed where tests run
+    for words in (["verify", "--man=no"], ["security", "--offline=true", "--no-pager", "--threshold=20"]):  # 2.0 of 10: "OK" begins below 4
+        done = subprocess.run(["systemd-analyze", *words, str(unit)], capture_output=True, text=True, check=False, timeout=60)
+        if "Unknown" in done.stderr or "unrecognized option" in done.stderr:
+            pytest.skip("this systemd-analyze is too old")
+        assert (done.returncode, done.stderr) == (0, ""), done.stdout[-2000:] + done.stderr
 
 
 def test_the_howto_names_files_and_options_that_exist() -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -203,3 +205,17 @@ def test_a_table_of_faces_is_enrolled_without_embedding_again(out: Out, tmp_path
     assert [item["samples"] for item in json.loads(out("people", "--gallery", "one.h5", "--json"))] == [6]
     assert "are of lbph" in out("enroll", "--from", "faces", "--gallery", "other.h5", code=2)
     assert "or a table" in out("enroll", "in", "--from", "faces", code=2)
+
+
+def test_what_is_not_confirmed_is_not_deleted(out: Out, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And what a command advises works as it stands, in this gallery."""
+    out("enroll", picture(tmp_path / "a.png", 1), "--person", "Ada L", "--gallery", "my people.h5", *MODEL)
+    for answer in ("n\n", ""):  # no, and nobody there to say so
+        for words in (("forget", "Ada L"), ("clear",)):
+            monkeypatch.setattr("sys.stdin", io.StringIO(answer))
+            assert "nothing was deleted" in out(*words, "--gallery", "my people.h5", code=130)
+    assert "nobody in my people.h5" in out("forget", "Bob", "--gallery", "my people.h5", code=2)
+    advice = out("remove", "Ada L", "--gallery", "my people.h5")
+    words = shlex.split(advice.split("undo within 15 minutes: ")[1])
+    assert words[:2] == ["faceworks", "gallery"]
+    assert "is back" in out(*words[2:])

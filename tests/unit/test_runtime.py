@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import subprocess
 import sys
 import threading
@@ -325,3 +326,24 @@ def test_a_picture_larger_than_the_tensor_is_refused() -> None:
 )
 def test_bucket(size: tuple[int, int], multiple: int, want: tuple[int, int]) -> None:
     assert bucket(size, multiple) == want
+
+
+def test_nothing_is_written_to_the_home_folder_and_nothing_reported(tmp_path: Path) -> None:
+    """onnxruntime 1.31 keeps a device id and a queue of events for its maker in ~/.cache unless it is asked not to before it is imported."""
+    home = tmp_path / "home"
+    home.mkdir()
+    linear_network(tmp_path / "tiny.onnx")
+    code = (
+        "import os, sys\nfrom pathlib import Path\nfrom faceworks.runtime import open_file\n"
+        f"open_file(Path({str(tmp_path / 'tiny.onnx')!r}))\nprint(os.environ['ORT_DISABLE_TELEMETRY'])"
+    )
+    kept = {name: value for name, value in os.environ.items() if name not in ("ORT_DISABLE_TELEMETRY", "XDG_CACHE_HOME")}
+    run = subprocess.run(
+        [sys.executable, "-c", code],
+        env=kept | {"HOME": str(home), "FACEWORKS_CACHE": str(tmp_path / "cache")},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert run.stdout.strip() == "1"
+    assert [str(path.relative_to(home)) for path in home.rglob("*")] == []

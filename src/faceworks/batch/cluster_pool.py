@@ -26,6 +26,10 @@ __all__ = ["open_cluster"]
 REPETITIONS = 5
 """So often a block is done again when what did it died. More is no accident: a picture that crashes a decoder would kill one worker after another."""
 
+BATCHES = 8
+"""Batches in a block of a long run: what a killed worker costs, and the grain at which results flow back. A block costs Ray itself some tens of milliseconds of
+processor time."""
+
 _opened: dict[str, Callable[[Sequence[Any]], list[Outcome]]] = {}
 """In a worker process: the function of the run that it works for."""
 
@@ -61,6 +65,7 @@ def open_cluster(work: Work, count: int, size: int, address: str | None) -> Iter
         ConfigError: no cluster at the address.
         MissingDependency: without the extra `ray`.
     """
+    settings.silence_telemetry()
     ray, data = require("ray", "ray", "the executor 'ray'"), require("ray.data", "ray", "the executor 'ray'")
     logger = logging.getLogger("ray.data")
     level = logger.level
@@ -84,8 +89,9 @@ def open_cluster(work: Work, count: int, size: int, address: str | None) -> Iter
         def run(sources: list[Any]) -> Iterator[Outcome]:
             if not sources:
                 return
-            # One block a batch, up to some thousands: what a killed worker costs, and the grain at which results flow back.
-            blocks = max(1, min(-(-len(sources) // size), 4096))
+            batches = -(-len(sources) // size)
+            workers = count or max(1, int(ray.cluster_resources().get("CPU", 1)))
+            blocks = min(batches, max(-(-batches // BATCHES), 4 * workers), 4096)
             items = data.from_items([{"source": (source,)} for source in sources], override_num_blocks=blocks)
             pool = data.TaskPoolStrategy(size=count or None)
             with warnings.catch_warnings():  # Ray names no successor of this option yet, and without it a crash is repeated for ever

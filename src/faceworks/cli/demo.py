@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from collections.abc import Sequence
 from itertools import combinations
 from pathlib import Path
@@ -137,4 +138,7 @@ def explain(out: Path, named: Sequence[str], answers: dict[tuple[str, str], Veri
         [line for line in lines if not line[0].startswith("picture")], "3. What decided the first pair, and how sure it is", STYLES[first.verified]
     )
     click.echo(f"\nWritten to {out}/: same.jpg, different.jpg, group.jpg, pictures/, CREDITS.md")
-    click.echo(f"Try: faceworks verify {named[0]} {named[1]} --steps {out}/steps")
+    program = (
+        "faceworks" if shutil.which("faceworks") else Path(sys.executable).with_name("faceworks")
+    )  # `make demo` does not activate its environment
+    click.echo(f"Try: {program} verify {named[0]} {named[1]} --steps {out}/steps")

@@ -211,6 +211,7 @@ def _sample(row: dict[str, Any]) -> str:
 def identify(paths: tuple[str, ...], k: int, person: str | None, fpir: float | None, template: Any, fast: bool, save: str | None, as_json: bool,
              quiet: bool, **options: Any) -> int:  # fmt: skip
     """Say who the faces in pictures are: a name, or a stranger. PATH is a picture, a folder, or a quoted glob."""
+    from .. import similarity
     from .detect import complain, picture_targets, run_over
 
     threshold = options.pop("threshold")
@@ -220,6 +221,7 @@ def identify(paths: tuple[str, ...], k: int, person: str | None, fpir: float | N
             items = run_over(lambda pictures: [[found.verify_person(picture, person, **ask)] for picture in pictures], paths, quiet)
         else:
             items = run_over(lambda pictures: found.identify(pictures, k, exact=not fast, **ask), paths, quiet)
+        metric = found.pipeline.spec.metric
     if save is not None:
         _save(save, [item for item in items if item.error is None], picture_targets)
     if as_json:
@@ -238,7 +240,8 @@ def identify(paths: tuple[str, ...], k: int, person: str | None, fpir: float | N
         print_table(["picture", ">box x1,y1 x2,y2", "person", ">similarity", "nearest"], rows)
         limits = {(answer.threshold, answer.threshold_source) for item in items for answer in item.result or []}
         for limit, source in sorted(limits):
-            click.echo(f"a name needs a similarity of {limit:.4f} or more; threshold from: {source}")
+            same = f" (--threshold {similarity.from_cosine(limit, metric):.4f})" if metric not in similarity.RAW else ""
+            click.echo(f"a name needs a similarity of {limit:.4f} or more{same}; threshold from: {source}")
     return complain(items)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,22 @@ if TYPE_CHECKING:
 __all__ = ["enroll", "sources_of"]
 
 yes_option = click.option("--yes", is_flag=True, help="Do not ask.")
+
+
+def _at(url: str) -> str:
+    """The option that names the gallery, where it is not the usual one."""
+    return "" if url == "people.h5" else f" --gallery {shlex.quote(url)}"
+
+
+def _sure(question: str) -> None:
+    """Ask; anything but yes ends the command, and says that nothing happened."""
+    try:
+        if click.confirm(question, err=True):
+            return
+    except click.Abort:
+        click.echo(err=True)
+    note("nothing was deleted")
+    raise click.Abort
 
 
 def say(answer: dict[str, Any], text: str, as_json: bool, quiet: bool) -> int:
@@ -155,10 +172,10 @@ def report(done: list[Enrolled], as_json: bool, quiet: bool, url: str) -> None:
 def remove(person: str, samples: tuple[int, ...], as_json: bool, quiet: bool, **options: Any) -> int:
     """Remove a person, or some samples. For 15 minutes `restore` undoes it; then `purge` deletes for good."""
     with opened("r+", options) as found:
-        count = found.remove(person, list(samples) or None)
+        count, url = found.remove(person, list(samples) or None), found.info.url
     return say(
         {"removed": count},
-        f"removed {count} sample{'s' * (count != 1)}; undo within 15 minutes: faceworks gallery restore {person!r}",
+        f"removed {count} sample{'s' * (count != 1)}; undo within 15 minutes: faceworks gallery restore {shlex.quote(person)}{_at(url)}",
         as_json,
         quiet,
     )
@@ -183,7 +200,7 @@ def clear(yes: bool, as_json: bool, quiet: bool, **options: Any) -> int:
     """Delete everybody for good. Asks first, unless --yes."""
     with opened("r+", options) as found:
         if not yes:
-            click.confirm(f"delete all {found.info.people} people of {options['url']} for good?", abort=True, err=True)
+            _sure(f"delete all {found.info.people} people of {options['url']} for good?")
         count = found.clear()
     return say({"removed": count}, f"deleted {count} samples; {options['url']} is empty", as_json, quiet)
 
@@ -197,7 +214,8 @@ def forget(person: str, yes: bool, as_json: bool, quiet: bool, **options: Any) -
     """Delete a person for good: samples, name, key and audit token, and rewrite the files. It cannot be undone. Asks first, unless --yes."""
     with opened("r+", options) as found:
         if not yes:
-            click.confirm(f"delete {person!r} from {options['url']} beyond recovery?", abort=True, err=True)
+            found.meant(person) or found.person(person)  # nobody of that name: said before the question
+            _sure(f"delete {person!r} from {options['url']} beyond recovery?")
         gone = found.forget(person)
     return say({"forgotten": gone.id}, f"{gone.id} is forgotten", as_json, quiet)
 

@@ -30,6 +30,7 @@ def train(
     """
     import json
 
+    from ..pipeline import PipelineSpec
     from ..train import export_run, read_config, refuse_taken
     from ..train import train as run
 
@@ -61,6 +62,9 @@ def train(
     else:
         rows = [("model", f"{folder / (card.name + '.onnx')}"), ("card", f"{folder / (card.name + '.toml')}")]
         rows += [("kept", f"epoch {best.pop('epoch'):g}: " + ", ".join(f"{key} {value:.4g}" for key, value in best.items()))]
-        rows += [("use", f"faceworks verify --embedder {card.name} A B")] * (register and card.task == "embed")
+        detector = (
+            f" --detector {found.data.detector}" if found.data.detector != PipelineSpec().detector else ""
+        )  # it was trained on this one's crops
+        rows += [("use", f"faceworks verify --embedder {card.name}{detector} A B")] * (register and card.task == "embed")
         print_facts(rows, card.name)
     return 0

@@ -92,7 +92,7 @@ def facts(a: str, b: str, answer: Verification, spec: PipelineSpec) -> list[tupl
         commercial = "commercial use allowed" if card.license.commercial_use else "no commercial use"
         lines.append((role, f"{card.name}   weights: {card.license.weights}, {commercial}"))
     if answer.fmr is None or answer.probability is None:
-        lines.append(("how sure", "no error rate is attached: no calibration exists for this recipe, only a threshold that others measured"))
+        lines.append(("how sure", "no error rate is attached: no calibration exists for this recipe, only the threshold above"))
     else:
         from ..api import get_pipeline
 

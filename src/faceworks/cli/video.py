@@ -166,7 +166,13 @@ def _made(folder: Path) -> Path:
 
 @click.command(short_help="Hide the faces in pictures and videos.")
 @click.argument("paths", metavar="PATH…", nargs=-1, required=True, type=click.Path())
-@click.option("--out", metavar="DIR", required=True, type=click.Path(file_okay=False, path_type=Path), help="Folder for the results; names are kept.")
+@click.option(
+    "--out",
+    metavar="DIR",
+    required=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder for the results; names are kept, JPEG becomes PNG.",
+)
 @click.option("--mode", type=click.Choice(MODES), default="blur", show_default=True, help="How faces are hidden.")
 @click.option("--margin", type=click.FloatRange(min=0), default=0.2, show_default=True, help="Part of the box's sides that is hidden around it.")
 @click.option("--shape", type=click.Choice(["ellipse", "box"]), default="ellipse", show_default=True, help="What is hidden of the region.")

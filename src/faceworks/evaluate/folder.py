@@ -115,7 +115,7 @@ class FolderReport:
         rank1, rank5, cmc: closed set, over probes of enrolled people; a probe without a face is never right.
         auc: open set, see `identification.identification_auc`. table: [{threshold, tpir, tnir}] on a grid of thresholds.
         points: thresholds from the development part.
-        counts: people, enrolled people and pictures, probes, strangers' pictures, pictures without a face.
+        counts: people, those of the development part, enrolled people and pictures, probes, strangers' pictures, pictures without a face.
         groups: the test part by group, one entry for each column.
     """
 
@@ -212,7 +212,7 @@ def evaluate_folder(
     probes = answers.ranks
     if not len(probes):
         raise InputError(f"nobody has more than {enroll} pictures: there is nothing to ask about; enroll fewer")
-    curve = identification.cmc(probes, max(20, 5))
+    curve = identification.cmc(probes, max(5, min(20, len(np.unique(owners[test.enrolled])))))
     points = _points(chosen, answers) if len(test.strangers) and len(develop.strangers) else []
     least = min(points, key=lambda point: point.fpir_requested, default=None)
     pipeline = Pipeline(spec)
@@ -229,6 +229,7 @@ def evaluate_folder(
         points=tuple(points),
         counts={
             "people": len(of),
+            "development_people": len(set(owners[np.concatenate([develop.enrolled, develop.probes, develop.strangers])].tolist())),
             "pictures": len(pictures),
             "enrolled_people": len(np.unique(owners[test.enrolled])),
             "enrolled": len(test.enrolled),

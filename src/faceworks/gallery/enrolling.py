@@ -15,8 +15,9 @@ import numpy as np
 
 from .. import image
 from ..errors import ConfigError, FaceworksError, InputError, ManifestError, ModelMismatch, NoFaceFound
-from ..types import Embedding, Face, ImageArray
+from ..types import Embedding, Face, FloatArray, ImageArray
 from .backend import Person, Samples, samples_of
+from .identifying import prepared, scores
 from .names import clean_id, clean_name, moment, new_ids, new_person, now
 
 if TYPE_CHECKING:
@@ -231,7 +232,9 @@ def _placed(
         except FaceworksError as error:
             outcomes[place] = Enrolled(batch[place], quality=quality, error=error)
             continue
-        warnings, duplicate = _doubts(gallery, person, near[i], limits)
+        warnings, duplicate = _doubts(gallery, person, vectors[i], near[i], limits)
+        if 0 < moment(batch[place].expires) <= gallery.clock():
+            warnings.append(f"expires {batch[place].expires}, which is past: it is never found")
         warnings += quality.reasons
         if duplicate and not keep:
             outcomes[place] = Enrolled(batch[place], person, None, tuple(warnings), quality)
@@ -291,7 +294,9 @@ def _limits(gallery: Gallery) -> tuple[float, float]:
         return same, float("inf")
 
 
-def _doubts(gallery: Gallery, person: Person, near: Sequence[tuple[str, float, int]], limits: tuple[float, float]) -> tuple[list[str], bool]:
+def _doubts(
+    gallery: Gallery, person: Person, vector: FloatArray, near: Sequence[tuple[str, float, int]], limits: tuple[float, float]
+) -> tuple[list[str], bool]:  # fmt: skip
     warnings, duplicate = [], False
     for id, score, sample in near:
         if id == person.id and score >= limits[0]:
@@ -300,6 +305,12 @@ def _doubts(gallery: Gallery, person: Person, near: Sequence[tuple[str, float, i
         elif id != person.id and score >= limits[1]:
             for other in gallery.backend.entries([id]).people:
                 warnings.append(f"looks like {other.name} ({id}), similarity {score:.3f}: the same person under two names?")
+    if np.isfinite(limits[1]) and not any(id == person.id and score >= limits[1] for id, score, _ in near):
+        entries = gallery.backend.entries([person.id])
+        own = entries.samples.take(entries.samples.living(gallery.clock()))
+        best = float(scores(gallery.binding, prepared(gallery.binding, vector[None])[0], own).max()) if len(own) else limits[1]
+        if best < limits[1]:
+            warnings.append(f"does not look like {person.name}'s other samples (similarity {best:.3f} at most): somebody else?")
     return warnings, duplicate
 
 

@@ -1,8 +1,8 @@
 """Sessions over onnxruntime: opened once, shared by threads, quiet, and honest about the device they run on.
 
-Nothing process-wide is touched. Every session has its own thread pool with spinning switched off: the default pools of several sessions spin
-against each other and end up slower than one thread (`docs/concepts/performance.md`), and a global pool would break foreign sessions of a
-host program.
+Nothing process-wide is touched, except that onnxruntime is asked not to report to its maker (`settings.silence_telemetry`). Every session has its own
+thread pool with spinning switched off: the default pools of several sessions spin against each other and end up slower than one thread
+(`docs/decisions/0003-threads.md`), and a global pool would break foreign sessions of a host program.
 """
 
 from __future__ import annotations
@@ -17,12 +17,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import onnxruntime
-
 from .. import assets, convert, settings
 from ..cards import Card
 from ..errors import AssetUnavailable, ConfigError, DeviceUnavailable, ModelError
 from ..types import FloatArray
+
+settings.silence_telemetry()
+import onnxruntime  # noqa: E402 - after telemetry is silenced
 
 __all__ = ["DEVICES", "Session", "SessionOptions", "open_file", "open_session"]
 

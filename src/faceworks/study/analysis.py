@@ -160,7 +160,8 @@ def warnings(config: StudyConfig, found: Mapping[str, Any], about: Mapping[str, 
     drops = found["identity"]["drops"]
     if drops["against"] == "itself":
         texts.append(
-            say("No edit aims at neutral: there is no no-op baseline. The drop is measured against the picture itself, with the stated margin {margin} SD.",
+            say("No edit aims at neutral: there is no no-op baseline. The drop is measured against the picture itself, with the margin {margin} SD of "
+                "study.toml. It counts as fixed beforehand only if you chose it before this run.",
                 margin=f"{drops['margin']:g}")
         )  # fmt: skip
     lazy = found["expression"]["lazy"]["counts"]

@@ -15,6 +15,7 @@ from .. import cards, similarity
 from ..cards.schema import build
 from ..errors import CardError, ConfigError
 from .naming import EMOTIONS
+from .words import speaker
 
 __all__ = ["FILE", "Scales", "StudyConfig", "default_text", "load"]
 
@@ -158,7 +159,7 @@ def default_text(language: str, emotion: tuple[str, ...], affect: str, embedders
     """The `study.toml` that `study init` writes, with a comment for each key."""
     listed = json.dumps
     return f"""# What this study computes. Keys left out take the values shown here.
-title = "{StudyConfig().title if language == "en" else "편집된 얼굴의 동일성과 표정"}"
+title = "{speaker(language)(StudyConfig().title)}"
 language = "{language}"            # of the report: "en" or "ko"
 seed = 0                     # of everything drawn at random: order of rating pages, bootstrap
 neutral = "first"            # several sources of one identity: "first", "mean" (of the vectors) or "each"

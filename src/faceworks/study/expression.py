@@ -40,7 +40,9 @@ def matrix(rows: Sequence[tuple[str, str]], targets: Sequence[str], columns: Seq
         return found | {"accuracy": None, "macro_f1": None, "kappa": None, "top2": None, "recall": {}, "unbiased_hit_rate": {}}
     table = confusion([target for target, _ in judged], [answer for _, answer in judged], list(dict.fromkeys([*targets, *columns])))
     try:
-        chance: float | None = kappa(table)
+        chance: float | None = (
+            kappa(table) if len({target for target, _ in judged}) > 1 else None
+        )  # one target alone: agreement by chance is all there is
     except InputError:
         chance = None
     rates = unbiased_hit_rate(table)

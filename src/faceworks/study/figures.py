@@ -75,24 +75,24 @@ def save(figures: Sequence[tuple[str, str, Mapping[str, bytes]]], folder: Path) 
 
 
 def _bytes(figure: Any) -> dict[str, bytes]:
+    """The figure in every form; it is laid out and measured once, then drawn once for each."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.backends.backend_pdf import FigureCanvasPdf
     from matplotlib.backends.backend_svg import FigureCanvasSVG
 
+    canvas = FigureCanvasAgg(figure)
+    figure.draw_without_rendering()
+    box = figure.get_tightbbox(canvas.get_renderer()).padded(0.1)
+    figure.set_layout_engine("none")
     forms = {}
-    for form, canvas, metadata in (
-        ("svg", FigureCanvasSVG, {"Date": None, "Creator": "faceworks"}),
-        ("pdf", FigureCanvasPdf, {"CreationDate": None, "ModDate": None, "Producer": "faceworks", "Creator": "faceworks"}),
+    for form, kind, options in (
+        ("svg", FigureCanvasSVG, {"metadata": {"Date": None, "Creator": "faceworks"}}),
+        ("pdf", FigureCanvasPdf, {"metadata": {"CreationDate": None, "ModDate": None, "Producer": "faceworks", "Creator": "faceworks"}}),
+        ("png", FigureCanvasAgg, {"metadata": {"Software": "faceworks"}, "dpi": 300}),
     ):
         out = io.BytesIO()
-        if form == "pdf":
-            figure.set_layout_engine("none")  # the first form has laid everything out
-        canvas(figure).print_figure(out, format=form, bbox_inches="tight", metadata=metadata)
+        kind(figure).print_figure(out, format=form, bbox_inches=box, **options)
         forms[form] = out.getvalue()
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-
-    out = io.BytesIO()
-    FigureCanvasAgg(figure).print_figure(out, format="png", dpi=300, bbox_inches="tight", metadata={"Software": "faceworks"})
-    forms["png"] = out.getvalue()
     return forms
 
 

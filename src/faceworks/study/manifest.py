@@ -160,7 +160,7 @@ def _check(found: list[Picture], path: Path) -> None:
         other = seen.setdefault(item.digest, item)
         if other is not item:
             raise ManifestError(
-                f"the picture {item.name} is byte for byte that of line {other.line} ({other.name}); each line needs a picture of its own",
+                f"the picture {item.name} is byte for byte that of line {other.line} ({other.name}); each line needs a picture of its own: delete one of the two lines",
                 item.line, "picture",
             )  # fmt: skip
     sources = {item.identity for item in found if item.role == "source"}

@@ -48,7 +48,7 @@ def _english(f: Mapping[str, Any]) -> list[str]:
         + ". deepface’s “confidence” is listed for comparison and was not used: it is no probability. "
         + ("The drop of each emotion is the identity’s own no-op edit (target neutral) minus the edit" if f["drops"]["against"] == "baseline" else
            "The drop of each emotion is measured against the picture compared with itself, since no edit aims at neutral")
-        + f"; equivalence was tested by two one-sided t tests over identities with a margin of {f['drops']['margin']:g} SD fixed beforehand.",
+        + f"; equivalence was tested by two one-sided t tests over identities with a margin of {f['drops']['margin']:g} SD, as study.toml states it.",
     ]  # fmt: skip
     if c.emotion:
         text = f"Expression: emotions were classified by {named(c.emotion)}; a most probable label below {c.unsure:g} counts as unsure. We report the open "
@@ -95,7 +95,7 @@ def _korean(f: Mapping[str, Any]) -> list[str]:
 
     source = {"first": "첫 번째 원본", "mean": "원본 벡터의 평균", "each": "각 원본"}[c.neutral]
     out = [
-        f"동일 인물 {s['identities']}명의 편집 이미지 {s['edits']}장을 faceworks {f['version']}로 분석하였다."
+        f"인물 {s['identities']}명의 편집 이미지 {s['edits']}장을 faceworks {f['version']}로 분석하였다."
         + (f" 이미지는 {', '.join(s['generators'])}(으)로 생성되었다." if s["generators"] else "")
         + f" 얼굴 검출기는 모든 모델에 대해 {named([c.detector])}로 고정하였고, 68개 랜드마크는 {named([c.landmarker])}로 얻었으며, 얼굴이 여럿이면 가장 큰 "
         f"얼굴을 사용하였다. 얼굴을 찾지 못했거나 읽을 수 없는 이미지는 {f['failed']}장이며, 이는 제외하지 않고 불일치 및 오답으로 계산하였다. 괄호 안의 수는 "
@@ -109,7 +109,7 @@ def _korean(f: Mapping[str, Any]) -> list[str]:
         + " deepface의 ‘confidence’는 확률이 아니므로 비교용으로만 싣고 추론에 사용하지 않았다. "
         + ("감정별 저하는 같은 인물의 무변화 편집(목표: 중립)에서 해당 편집을 뺀 값이며" if f["drops"]["against"] == "baseline" else
            "중립을 목표로 한 편집이 없으므로 감정별 저하는 자기 자신과의 비교를 기준으로 하였고")
-        + f", 동등성은 사전에 정한 한계 {f['drops']['margin']:g} SD로 두 단측 t 검정(TOST)을 인물 단위로 수행하였다.",
+        + f", 동등성은 study.toml에 적힌 한계 {f['drops']['margin']:g} SD로 두 단측 t 검정(TOST)을 인물 단위로 수행하였다.",
     ]  # fmt: skip
     if c.emotion:
         out.append(

@@ -14,7 +14,7 @@ from .identity import rate_key
 from .methods import methods
 from .naming import EMOTIONS
 from .tables import between, measure_name, numbered
-from .words import Say, speaker
+from .words import KOREAN, Say, speaker
 
 __all__ = ["contact_rows", "write_report"]
 
@@ -35,6 +35,7 @@ def write_report(document: dict[str, Any], config: StudyConfig, out: Path) -> No
     import jinja2
 
     say = speaker(config.language)
+    title = _title(config)
     drawn, lacking = figures.draw_all(document, config)
     if lacking:
         text = say(
@@ -46,10 +47,10 @@ def write_report(document: dict[str, Any], config: StudyConfig, out: Path) -> No
     both = {language: methods(document, config, language) for language in ("en", "ko")}
     for language, paragraphs in both.items():
         write_whole(out / f"methods.{language}.txt", "\n\n".join(paragraphs) + "\n")
-    export.write(tables, say(config.title), both[config.language], out / "tables")
+    export.write(tables, title, both[config.language], out / "tables")
     environment = jinja2.Environment(loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True)
     page = environment.get_template("report.html").render(
-        config=config, doc=document, found=document["results"], t=say, methods=both, sections=SECTIONS,
+        config=config, title=title, doc=document, found=document["results"], t=say, methods=both, sections=SECTIONS,
         figures={key: {"caption": caption, "svg": figures.inline_svg(forms["svg"], key)} for key, caption, forms in drawn},
         tables={key: [table for table in tables if table.key == key] for key in ("T1", "T2", "T3", "T4", "T5", "T6")},
         cards=_cards(document, config, say), rows=contact_rows(document, config, out)[:MOST],
@@ -58,6 +59,12 @@ def write_report(document: dict[str, Any], config: StudyConfig, out: Path) -> No
         rate=rate_key(config.fmrs[0]),
     )  # fmt: skip
     write_whole(out / "report.html", page)
+
+
+def _title(config: StudyConfig) -> str:
+    """The study's title; the one that a new study.toml has follows the report's language."""
+    usual = StudyConfig().title
+    return speaker(config.language)(usual) if config.title in (usual, KOREAN[usual]) else config.title
 
 
 def _origin(say: Say, about: Mapping[str, Any], limit: Mapping[str, Any]) -> str:

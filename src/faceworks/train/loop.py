@@ -118,7 +118,12 @@ class _Run:
         self.task.restore(state["task"])
         for key in ("epoch", "done", "stale", "stopped", "seconds", "top", "sums", "history", "best"):
             setattr(self, key, state[key])
-        self.report(f"going on at epoch {self.epoch + 1}, batch {self.done + 1}")
+        over = self.stopped or self.epoch >= self.config.run.epochs
+        self.report(
+            f"the run is finished after epoch {self.epoch}; nothing is trained again"
+            if over
+            else f"going on at epoch {self.epoch + 1}, batch {self.done + 1}"
+        )
 
     def _batch(self, places: Any, weight: float) -> None:
         """Forward and backward of one batch; `weight` shares the loss out over accumulated batches."""

@@ -311,9 +311,11 @@ def test_a_study_from_upload_to_ratings(page: Page, samples: Mapping[str, Path],
         label = trial.get("expected") or data["items"][trial["item"]]["picture"][2:-4]
         rating.keyboard.press(str(data["choices"].index(label) + 1))
         if trial["kind"] != "check":
+            rating.keyboard.press("ArrowRight")  # an intensity
             rating.keyboard.press("Enter")
             for key in ("7", "3", "5", "y"):
                 rating.keyboard.press(key)
+            rating.keyboard.press("ArrowLeft")
         rating.keyboard.press("Enter")
     with rating.expect_download() as download:
         rating.click("#csv")

@@ -280,3 +280,58 @@ def test_methods_say_what_was_done(study: Path, tmp_path: Path, run: Run) -> Non
         assert piece in english
     assert "무변화 편집" in korean
     assert set(EMOTIONS)
+
+
+def test_an_outside_model_appears_in_t3_and_t4(study: Path, tmp_path: Path, run: Run) -> None:
+    """Export, a scripted rater that reads nothing but the tasks, import, report: all through the command line."""
+    from click.testing import CliRunner
+
+    from faceworks.cli.study import study as command
+
+    def call(*arguments: object) -> None:
+        result = CliRunner().invoke(command, [str(part) for part in arguments])
+        assert result.exit_code == 0, result.output
+
+    out, manifest = tmp_path / "out", study / "manifest.csv"
+    run(study, out)
+    call("ai-rate", "export", manifest, "--out", tmp_path / "tasks.jsonl", "--quiet")
+    answers = []
+    for line in (tmp_path / "tasks.jsonl").read_text(encoding="utf-8").splitlines():
+        task = json.loads(line)
+        label = Path(task["path"]).stem  # this rater sees the truth in the file's name, and always says happy instead of sad
+        answer = {
+            "emotion": "happy" if label == "sad" else label,
+            "intensity": 50,
+            "valence": 9 if label == "happy" else 3,
+            "arousal": 5,
+            "naturalness": 4,
+        }
+        answers.append(json.dumps({"picture_sha256": task["picture_sha256"], "model": "scripted-1", "date": "2026-01-31", "answer": answer}))
+    (tmp_path / "answers.jsonl").write_text("\n".join(answers) + "\n", encoding="utf-8")
+    call("ai-rate", "import", tmp_path / "answers.jsonl", manifest, "--out", tmp_path / "ai.csv", "--quiet")
+    ratings_csv(tmp_path / "people.csv")
+    found = report(out, [tmp_path / "people.csv", tmp_path / "ai.csv"])["results"]
+    t3 = found["expression"]["raters"]["ai"]
+    table = {
+        row: dict(zip(t3["target"]["columns"], counts, strict=True)) for row, counts in zip(t3["target"]["rows"], t3["target"]["counts"], strict=True)
+    }
+    assert {name: {label: n for label, n in counts.items() if n} for name, counts in table.items()} == {
+        "neutral": {"neutral": 12}, "happy": {"happy": 12}, "sad": {"happy": 12}, "angry": {"angry": 12},
+    }  # fmt: skip
+    assert t3["other"]["n"] == 48  # people against the outside model, picture by picture
+    t4 = {(row["who"], row["condition"]): row["valence"] for row in found["affect"]["table"]}
+    assert (t4["ai", "happy"]["mean"], t4["ai", "sad"]["mean"]) == (1.0, -0.5)
+    agreement = {(row["a"], row["b"], row["what"]): row for row in found["affect"]["agreement"]}
+    assert agreement["ai", "human", "valence"]["n"] == 48
+    assert agreement["ai", "human", "valence"]["ccc"] > 0.3
+    assert {row["question"] for row in found["reliability"]["with_ai"]} >= {"emotion", "valence"}
+    assert "scripted-1 (2026-01-31)" in (out / "tables" / "ratings.csv").read_text(encoding="utf-8-sig")
+    tables = (out / "tables" / "tables.tex").read_text(encoding="utf-8")
+    for title in ("outside model (every answer)", "People $\\times$ outside model (most frequent answers)", "outside model – people"):
+        assert title in tables
+    broken = json.loads(answers[4])
+    broken["answer"]["arousal"] = "high"
+    (tmp_path / "answers.jsonl").write_text("\n".join([*answers[:4], json.dumps(broken), *answers[5:]]), encoding="utf-8")
+    refused = CliRunner().invoke(command, ["ai-rate", "import", str(tmp_path / "answers.jsonl"), str(manifest), "--out", str(tmp_path / "again.csv")])
+    assert "line 5" in str(refused.exception or refused.output)
+    assert not (tmp_path / "again.csv").exists()

@@ -47,6 +47,8 @@ def folder(
     else:
         counts = found.counts
         rows = [("rank 1, 95 %", f"{percent(found.rank1)} {interval(found.rank1_interval)}"), ("rank 5", percent(found.rank5))]
+        if found.split == "independent":
+            rows.append(("development", f"{counts['development_people']} of {counts['people']} people, for thresholds alone"))
         rows.append(("enrolled", f"{counts['enrolled_people']} people, {counts['enrolled']} pictures"))
         rows.append(
             ("asked", f"{counts['probes']} pictures of enrolled people, {counts['strangers']} of strangers; {counts['undetected']} without a face")
@@ -55,7 +57,10 @@ def folder(
             rows.append(("AUC (open set)", f"{found.auc:.4f}"))
         for point in found.points:
             rows.append(
-                (f"threshold for FPIR {point.fpir_requested:g}", f"{point.threshold:.4f}: TPIR {percent(point.tpir)}, FPIR {percent(point.fpir)}")
+                (
+                    f"FPIR {point.fpir_requested:g}",
+                    f"TPIR {percent(point.tpir)}, FPIR {percent(point.fpir)} at similarity {point.threshold:.4f} (--threshold {1 - point.threshold:.4f})",
+                )
             )
         for group in found.groups:
             for item in group.groups:

@@ -27,7 +27,6 @@ export function analyzeView(main) {
   main.append(h("h1", {}, t("analyze_title")), h("p", { className: "hint" }, t("analyze_hint")), picker.node,
     h("div", { className: "card" }, h("fieldset", {}, h("legend", {}, t("attributes")), h("div", { className: "row" },
       boxes.map((box) => h("label", { for: box.id, className: "choice" }, box, ` ${t(box.value)}`)))), go), result);
-  boxes.forEach((box) => { box.style.width = "auto"; box.style.minHeight = "1.2rem"; });
   return pasteInto([picker]);
 }
 

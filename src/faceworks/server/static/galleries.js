@@ -146,7 +146,7 @@ function gallery(body, info) {
     h("div", { className: "card" }, who.node, h("div", { className: "row" }, look), answer)),
   h("div", { className: "card" }, h("h2", {}, t("people")), h("label", {}, t("search"), search), grid, more),
   may("admin") ? h("div", { className: "card" }, h("h2", {}, t("audit")), h("div", { className: "row" }, audit), log) : null,
-  may("admin") ? h("div", { className: "card" }, h("h2", {}, t("danger")), h("p", { className: "hint" }, t("delete_sure", { name: info.name })), destroy) : null);
+  may("admin") ? h("div", { className: "card" }, h("h2", {}, t("danger")), h("p", { className: "hint" }, t("delete_hint")), destroy) : null);
   refresh().catch((error) => toast(error.message));
   return pasteInto(may("enroll") ? [who, pictures] : [who]);
 }

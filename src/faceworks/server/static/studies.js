@@ -34,7 +34,7 @@ export function studiesView(main) {
     }) }, t("add_ratings"));
     const watch = h("div", {});
     return h("div", {}, h("div", { className: "row" }, found.files.includes("report.html") ? link("report.html", t("report")) : null, found.files.includes("rating.html") ? link("rating.html", t("rate")) : null),
-      may("enroll") ? h("div", { className: "row" }, choose, add) : null, watch,
+      may("enroll") ? h("div", { className: "row tight" }, choose, add) : null, watch,
       h("details", {}, h("summary", {}, t("files")), h("ul", { className: "small" }, found.files.map((path) => h("li", {}, h("a", { href: `/v1/studies/${job.id}/${path}`, target: "_blank", rel: "noopener" }, path))))));
   }
 
