@@ -293,7 +293,8 @@ def main() -> None:
     third = ["peer", "picture", "faces, largest difference of a side", "faceworks, ms", "peer, ms", "ratio", "processor ratio", "goal", ""]
     fourth = ["executor", "a picture, ms", "pictures a second", "cores busy"]
     load = f", load average {os.getloadavg()[0]:.1f} at the end" if hasattr(os, "getloadavg") else ""
-    stamp = f"{datetime.date.today().isoformat()}; {given.rounds} rounds, {cores} cores of {platform.machine()}{load}."
+    turns = max(3, given.rounds // 2) if given.only == "peers" else given.rounds
+    stamp = f"{datetime.date.today().isoformat()}; {turns} rounds, {cores} cores of {platform.machine()}{load}."
     target = ROOT / "docs" / "benchmarks-detect.md"
     old = target.read_text(encoding="utf-8") if target.exists() else ""
     text = f"""# Detectors: speed

@@ -238,6 +238,7 @@ Written by `python bench/detectors.py write` from what its steps measured ({", "
   *Unaligned*: the square about the same box (`--align {UNALIGNED}`). LFW's deep-funneled pictures are upright already, so they show the least that alignment gives.
   "Gained : lost" counts pairs that only one of the two ways judges right, with the exact sign test.
 - **ms**: processor time of one thread, one picture with 29 faces, everything from the decoded picture to faces, median.
+- Empty cells: not measured yet.
 - Not measured, since their files are at their publishers alone: {", ".join(f"`{name}`" for name in absent) or "none"}.
 
 ## Which landmarker for boxes without points

@@ -1,6 +1,7 @@
 """How fast a gallery is, in one run and as ratios, since absolute figures drift with the machine and its other work.
 
-    python bench/gallery_speed.py [FOLDER] [--people 100000] [--dim 128] [--index]
+    OPENBLAS_NUM_THREADS=1 python bench/gallery_speed.py [FOLDER] [--people 100000] [--dim 128] [--index]
+    OPENBLAS_NUM_THREADS=1 python bench/gallery_speed.py --scan --people 100000 --dim 512      the scan alone, over a matrix in memory: no file is made
 
 Each figure is the best of several repetitions, taken in turns with what it is compared with. Prints a Markdown table.
 """
@@ -19,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
-from faceworks.gallery import open_gallery
+from faceworks.gallery import open_gallery, scan
 from faceworks.gallery.backend import Binding, Change, Person, samples_of
 
 Times = tuple[float, float]
@@ -83,6 +84,35 @@ def enroll(folder: Path, dim: int) -> None:
         print(f"| enroll one, synced | {(time.perf_counter() - start) / 200 * 1e3:.2f} ms each | | | |")
 
 
+def scan_alone(n: int, dim: int, rounds: int) -> None:
+    """What a gallery's exact search does, without a file."""
+    random = np.random.default_rng(0)
+    matrix = np.empty((n, dim), np.float32)
+    for start in range(0, n, 50_000):
+        part = random.standard_normal((min(50_000, n - start), dim), np.float32)
+        matrix[start : start + len(part)] = part / np.linalg.norm(part, axis=1, keepdims=True)
+    many = random.standard_normal((256, dim), np.float32)
+    many /= np.linalg.norm(many, axis=1, keepdims=True)
+    ids, nobody = np.arange(n), np.zeros(0, np.intp)
+
+    def search(queries: np.ndarray) -> None:
+        for query, rows in zip(queries, scan.nearest([matrix], queries, 5, nobody), strict=True):
+            scan.order(query, rows, ids[rows], lambda wanted: matrix[wanted], 5)
+
+    read, exact = best(rounds, lambda: matrix.view(np.uint64).max(), lambda: search(many[:1]))
+    row(f"exact scan, 1 query, {n:,} x {dim}", exact, "reading the matrix once (one thread)", read)
+    multiply, batch = best(max(3, rounds // 2), lambda: multiplied(matrix, many), lambda: search(many))
+    row("exact scan, 256 queries", batch, "sgemm", multiply)
+
+
+def multiplied(matrix: np.ndarray, queries: np.ndarray, step: int = 1 << 14) -> None:
+    """sgemm in blocks, as it is fastest."""
+    out, turned = np.empty((step, len(queries)), np.float32), np.ascontiguousarray(queries.T)
+    for start in range(0, len(matrix), step):
+        part = matrix[start : start + step]
+        np.matmul(part, turned, out=out[: len(part)])
+
+
 OPEN = """
 import resource, sys, time, json, numpy
 import faceworks
@@ -106,9 +136,13 @@ def main() -> None:
     parser.add_argument("--dim", type=int, default=128)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--index", action="store_true")
+    parser.add_argument("--scan", action="store_true", help="the scan alone, over a matrix in memory")
     options = parser.parse_args()
     n, dim = options.people * options.each, options.dim
     print("| what | figure | beside | ratio (wall) | ratio (processor) |\n|---|---|---|---|---|")
+    if options.scan:
+        scan_alone(n, dim, options.rounds)
+        return
     enroll(options.folder, dim)
     path = fill(options.folder, options.people, options.each, dim)
     done = subprocess.run([sys.executable, "-c", OPEN, str(path), str(dim)], capture_output=True, text=True, check=True)
@@ -127,18 +161,11 @@ def main() -> None:
     queries += random.normal(size=(1000, dim)).astype(np.float32) * np.float32(0.85 / np.sqrt(dim))
     queries /= np.linalg.norm(queries, axis=1, keepdims=True)
     one, many = queries[:1], np.ascontiguousarray(queries[:256])
-    step = 1 << 14
-    out, turned = np.empty((step, 256), np.float32), np.ascontiguousarray(many.T)
     read, gemv, exact = best(options.rounds, lambda: matrix.view(np.uint64).max(), lambda: matrix @ one[0], lambda: backend.search(one, 5, 0))
     row(f"exact search, 1 query, {n:,} x {dim}", exact, "reading the matrix once (one thread)", read)
     row("the same", exact, "sgemv", gemv)
 
-    def gemm() -> None:
-        for start in range(0, n, step):
-            part = matrix[start : start + step]
-            np.matmul(part, turned, out=out[: len(part)])
-
-    multiply, batch = best(max(3, options.rounds // 2), gemm, lambda: backend.search(many, 5, 0))
+    multiply, batch = best(max(3, options.rounds // 2), lambda: multiplied(matrix, many), lambda: backend.search(many, 5, 0))
     row("exact search, 256 queries", batch, "sgemm", multiply)
     if options.index:
         backend.index.path = path.with_name(path.name + ".index")

@@ -117,8 +117,8 @@ def detect(sources: Source, spec: PipelineSpec | None = None, **options: Any) ->
 def detect(sources: Any, spec: PipelineSpec | None = None, **options: Any) -> Any:
     """Find all faces: one picture gives a list of faces (best score first), a list of pictures gives a list of lists. None found: empty."""
     many = isinstance(sources, (list, tuple))
-    images, _ = _load(sources if many else [sources])
-    found = get_pipeline(spec, **options).detect(images)
+    images, names = _load(sources if many else [sources])
+    found = get_pipeline(spec, **options).detect(images, names)
     return found if many else found[0]
 
 

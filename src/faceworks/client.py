@@ -279,7 +279,9 @@ class Client:
             except self._httpx.TransportError as error:
                 # with its idempotency key a request that may have arrived can be sent again
                 if time.monotonic() + pause > end:
-                    raise ServiceError(f"the service at {self._http.base_url} cannot be reached: {error}") from error
+                    raise ServiceError(
+                        f"the service at {self._http.base_url} cannot be reached: {error}; is it running (faceworks serve), and is the address right?"
+                    ) from error
                 time.sleep(pause)
                 pause = min(2 * pause, 8.0)
                 continue

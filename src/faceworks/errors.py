@@ -155,7 +155,11 @@ class DuplicateEntry(GalleryError):
 
 
 class UnknownPerson(GalleryError):
-    """No such person."""
+    """No such person. `reference` is what nobody is called, where that is the reason."""
+
+    def __init__(self, message: str, reference: str = "") -> None:
+        super().__init__(message)
+        self.reference = reference
 
 
 class ServiceError(FaceworksError):

@@ -75,7 +75,10 @@ class PipelineSpec:
 
     def __post_init__(self) -> None:
         if self.fmr is not None and (self.threshold is not None or not 0 < self.fmr <= 1):
-            raise ConfigError(f"fmr is a false match rate in (0, 1] and stands instead of threshold; got fmr={self.fmr}, threshold={self.threshold}")
+            raise ConfigError(
+                f"fmr is a false match rate in (0, 1] and stands instead of a threshold; got {self.fmr:g}"
+                + ("" if self.threshold is None else f" and the threshold {self.threshold:g}: give one of the two")
+            )
         for name, allowed in (
             ("select", ("largest", "central", "all")),
             ("on_no_face", ("raise", "empty", "whole")),
@@ -246,16 +249,19 @@ class Pipeline:
             found = resolve_threshold(self._embedder_card, self.spec.metric, self.spec.threshold, review)
         return dataclasses.replace(found, calibration=known, prior=prior)
 
-    def detect(self, images: Sequence[ImageArray]) -> list[list[Face]]:
-        """Faces of each picture, best score first.
+    def detect(self, images: Sequence[ImageArray], names: Sequence[str] | None = None) -> list[list[Face]]:
+        """Faces of each picture, best score first. `names` stand in messages.
 
         Raises:
             InputError: more faces than `spec.max_faces`.
         """
         found = self.detector.detect(images)
-        most = max(map(len, found), default=0)
-        if 0 < self.spec.max_faces < most:
-            raise InputError(f"a picture shows {most} faces, the limit is {self.spec.max_faces}; cut it into parts, or raise max_faces")
+        for index, faces in enumerate(found):
+            if 0 < self.spec.max_faces < len(faces):
+                name = names[index] if names else f"picture {index + 1}" if len(found) > 1 else "the picture"
+                raise InputError(
+                    f"{name} shows {len(faces)} faces, the limit (max_faces) is {self.spec.max_faces}; cut it into parts, or raise the limit"
+                )
         return found
 
     def select(self, faces: Sequence[Face], image_size: tuple[int, int]) -> list[Face]:
@@ -269,7 +275,7 @@ class Pipeline:
     def find(self, images: Sequence[ImageArray], names: Sequence[str] | None = None, *, points: bool = True) -> list[list[Face]]:
         """Detect and select; `on_no_face` decides what a picture without a face gives. `names` stand in messages. Without `points` no landmarker is
         asked: the faces have what the detector gives."""
-        return self.choose(images, self.detect(images), names, points=points)
+        return self.choose(images, self.detect(images, names), names, points=points)
 
     def choose(
         self, images: Sequence[ImageArray], detected: Sequence[Sequence[Face]], names: Sequence[str] | None = None, *, points: bool = True
@@ -284,7 +290,7 @@ class Pipeline:
                 score = self.spec.min_score if self.spec.min_score is not None else self._detector_card.decode.get("min_score")
                 raise NoFaceFound(
                     f"no face found in {name} by {self.spec.detector} at score ≥ {score}; "
-                    f"try a lower --min-score, another --detector, or --on-no-face whole where the picture is a face already"
+                    f"try a lower min_score, another detector, or on_no_face whole where the picture is a face already"
                 )
             if not chosen and self.spec.on_no_face == "whole":
                 chosen = [Face(np.array([0, 0, size[1], size[0]], np.float32), 0.0, None, "whole")]

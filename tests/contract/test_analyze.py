@@ -106,7 +106,7 @@ def test_points_are_looked_for_only_where_an_answer_needs_them(pictures: Mapping
 
 def test_a_pool_that_asks_both_ways_says_the_same_of_a_mirror_image(pictures: Mapping[str, np.ndarray]) -> None:
     picture = pictures["person_b_1"]
-    analyzer = Analyzer(attributes=("emotion",))
+    analyzer = Analyzer(attributes=("emotion",), models={"emotion": "emotion-pool-mirrored"})
     (face,) = analyzer.pipeline.find([picture])[0]
     x1, y1, x2, y2 = face.box
     box = np.array([picture.shape[1] - 1 - x2, y1, picture.shape[1] - 1 - x1, y2], np.float32)

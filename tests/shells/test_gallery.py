@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 import pytest
 
+from faceworks import open_gallery
 from faceworks.cli import run
 from gallery_tools import needed
 
@@ -170,7 +171,8 @@ def test_what_is_held_of_one_person(out: Out, tmp_path: Path) -> None:
 
 
 def test_expired_people_are_purged(out: Out, tmp_path: Path) -> None:
-    out("enroll", picture(tmp_path / "a.png", 1), "--person", "Ada", "--expires", "2001-01-31", *MODEL)
+    with open_gallery("people.h5", embedder="lbph", detector="whole", clock=lambda: 1) as long_ago:
+        long_ago.enroll("Ada", picture(tmp_path / "a.png", 1), expires="2001-01-31")
     out("enroll", picture(tmp_path / "b.png", 2), "--person", "Bob", *MODEL)
     assert "purged 1 sample" in out("purge")
     assert [item["name"] for item in json.loads(out("people", "--json"))] == ["Bob"]
@@ -207,15 +209,35 @@ def test_a_table_of_faces_is_enrolled_without_embedding_again(out: Out, tmp_path
     assert "or a table" in out("enroll", "in", "--from", "faces", code=2)
 
 
+def test_suggestions_name_the_gallery_they_are_about(out: Out, tmp_path: Path) -> None:
+    out("enroll", picture(tmp_path / "1.png", 1), "--person", "Geoff Hoon", *MODEL, "--gallery", "my people.h5")
+    said = out("show", "Geof Hoon", "--gallery", "my people.h5", code=2)
+    assert "did you mean Geoff Hoon? see: faceworks gallery people --gallery 'my people.h5'" in said
+    assert str(tmp_path) not in said, "the message of the library names no place: the service gives it away"
+    undo = out("remove", "Geoff Hoon", "--gallery", "my people.h5").split("faceworks gallery ")[1]
+    assert "Geoff Hoon" in out(*shlex.split(undo)), "the suggested command works as it stands"
+    assert out("remove", "Geoff Hoon", "--gallery", "my people.h5").rstrip().endswith("--gallery 'my people.h5'")
+    assert "restore" in out("undo", code=2), "an unknown verb lists them"
+
+
 def test_what_is_not_confirmed_is_not_deleted(out: Out, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """And what a command advises works as it stands, in this gallery."""
     out("enroll", picture(tmp_path / "a.png", 1), "--person", "Ada L", "--gallery", "my people.h5", *MODEL)
     for answer in ("n\n", ""):  # no, and nobody there to say so
         for words in (("forget", "Ada L"), ("clear",)):
             monkeypatch.setattr("sys.stdin", io.StringIO(answer))
-            assert "nothing was deleted" in out(*words, "--gallery", "my people.h5", code=130)
-    assert "nobody in my people.h5" in out("forget", "Bob", "--gallery", "my people.h5", code=2)
+            assert out(*words, "--gallery", "my people.h5", code=130).endswith("\nfaceworks: nothing was deleted (--yes does not ask)\n")
+    assert "nobody in the gallery" in out("forget", "Bob", "--gallery", "my people.h5", code=2)
     advice = out("remove", "Ada L", "--gallery", "my people.h5")
     words = shlex.split(advice.split("undo within 15 minutes: ")[1])
     assert words[:2] == ["faceworks", "gallery"]
     assert "is back" in out(*words[2:])
+
+
+def test_a_file_that_is_no_gallery_and_a_path_without_one(out: Out, tmp_path: Path) -> None:
+    (tmp_path / "notes.h5").write_text("milk, bread")
+    assert "notes.h5 is no gallery" in out("people", "--gallery", "notes.h5", code=2)
+    assert "check the path" in out("people", "--gallery", "pepole.h5", code=2)
+    (tmp_path / "text.jpg").write_text("no picture")
+    said = out("enroll", "text.jpg", "--person", "Ada", *MODEL, code=2)
+    assert said.count("text.jpg") == 1

@@ -123,3 +123,22 @@ def test_all_detectors_on_a_sheet(command: Command, colors: dict[str, Path], tmp
     shown = command("detect", colors["red"], colors["blue"], "--all", "--save", tmp_path / "sheets")
     assert "drawn: " in shown.out
     assert sorted(path.name for path in (tmp_path / "sheets").iterdir()) == ["blue.png", "red.png"]
+
+
+def test_what_could_not_be_read_does_not_count_and_what_was_written_is_said(command: Command, colors: dict[str, Path], tmp_path: Path) -> None:
+    bad = colors["red"].with_name("bad.png")
+    bad.write_bytes(b"no picture")
+    result = command("detect", colors["red"], bad, colors["blue"], "--save", tmp_path / "drawn")
+    assert result.out.splitlines()[-1].startswith("2 faces in 2 pictures (1 could not be used); ")
+    assert f"faceworks: wrote 2 pictures to {tmp_path / 'drawn'}\n" in result.err
+    alone = command("detect", colors["red"], "--save", tmp_path / "one.png")
+    assert alone.err == f"faceworks: wrote {tmp_path / 'one.png'}\n"
+    assert command("detect", colors["red"], "--save", tmp_path / "one.png", "--json").err == ""
+
+
+def test_too_many_faces_name_the_picture(command: Command, colors: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    one = FakeDetector.detect
+    monkeypatch.setattr(FakeDetector, "detect", lambda self, images: [2 * found for found in one(self, images)])
+    result = command("verify", colors["red"], colors["blue"], "--max-faces", "1")
+    assert result.code == 2
+    assert f"{colors['red']} shows 2 faces, the limit (max_faces) is 1" in result.err

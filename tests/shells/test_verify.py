@@ -49,7 +49,7 @@ def test_the_table_says_who_decided_under_which_license_and_how_sure(command: Co
         "sface-2021dec-int8bq   weights: Apache-2.0",
         "probability of the same person 0.0",
         "of comparisons of different people score this high (LFW",
-        "blue.png   face at 16,20 48,60, score 0.90",
+        "blue.png   largest face at 16,20 48,60, score 0.90",
     ):
         assert words in result.out
 

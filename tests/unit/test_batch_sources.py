@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import errno
 import io
+import os
 import tarfile
 import zipfile
 from pathlib import Path
@@ -12,6 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from faceworks.batch.folders import expand
 from faceworks.batch.sources import Content, Member, content_hash, gather, load
 from faceworks.errors import ImageError, InputError, ManifestError
 from faceworks.settings import use
@@ -120,3 +123,17 @@ def test_frames_of_a_video(tmp_path):
     (tmp_path / "broken.mp4").write_bytes(path.read_bytes()[:100])
     with pytest.raises(ImageError, match="cannot be read as a video"):
         next(frames.read(tmp_path / "broken.mp4"))
+
+
+def test_a_folder_that_may_not_be_read_is_said(folder, monkeypatch):
+    """As an `os.walk` or a `stat` without the right says it: run as root there is no such folder."""
+
+    def refuse(path):
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(InputError, match=r"cannot look into .*: Permission denied; change its rights"):
+        list(gather([folder]))
+    monkeypatch.setattr(Path, "stat", lambda self, **_: refuse(self))
+    with pytest.raises(InputError, match=r"cannot look into .*a\.png: Permission denied"):
+        expand([folder / "closed" / "a.png"])

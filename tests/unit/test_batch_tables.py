@@ -184,3 +184,9 @@ def test_real_faces(folder, group):
         assert row["vector"] == pytest.approx(face.embedding.vector.tolist(), abs=1e-6)
         assert row["box"] == pytest.approx(face.face.box.tolist(), abs=1e-4)
         assert row["landmarks"] == pytest.approx(face.face.landmarks.points.ravel().tolist(), abs=1e-4)
+
+
+def test_a_file_is_no_table(tmp_path):
+    (tmp_path / "faces.parquet").write_bytes(b"PAR1")
+    with pytest.raises(ConfigError, match=r"faces.parquet cannot be a table: a file lies there"):
+        tables.write_table(TASK, [], tmp_path / "faces.parquet", executor="serial")

@@ -300,3 +300,9 @@ def test_dlib_resnet_decides_by_a_distance() -> None:
     assert threshold is not None
     assert (threshold.kind, threshold.value) == ("distance", 0.6)
     assert card.input_for().scheme == "dlib5"
+
+
+@pytest.mark.parametrize(("typed", "first"), [("sfase", "sface-2021dec"), ("yunnet", "yunet-2023mar"), ("retinaface", "retinaface")])
+def test_a_misspelled_family_points_to_its_members(typed: str, first: str) -> None:
+    with pytest.raises(UnknownModel, match=f"did you mean {first}"):
+        cards.get(typed)

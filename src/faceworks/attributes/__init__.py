@@ -119,7 +119,9 @@ def choose(attribute: str, named: str | None = None) -> Card | None:
         preferred = PREFERRED.get(attribute, ())
         if not preferred:
             able = [name for name in cards.names("attribute") if set(ATTRIBUTES[attribute]) & set(provides(cards.get(name)))]
-            raise ConfigError(f"no model of {attribute} is good enough to be taken unasked; name one of {', '.join(able)}")
+            raise ConfigError(
+                f"no model of {attribute} is good enough to be taken unasked; name one: {attribute}=NAME among the models, NAME of {', '.join(able)}"
+            )
         named = next((name for name in preferred if _usable(name)), preferred[-1])
     card = cards.get(named, "attribute")
     if not set(ATTRIBUTES[attribute]) & set(provides(card)):

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import glob
 import os
+import stat
 from collections.abc import Iterable
 from itertools import islice
 from pathlib import Path
+from typing import NoReturn
 
 from ..errors import InputError
 
@@ -23,15 +25,16 @@ def expand(sources: Iterable[str | Path], recursive: bool = True) -> list[Path]:
     the files whose suffix is in `SUFFIXES` and whose name starts with no dot.
 
     Raises:
-        InputError: nothing of that name, or no picture in it.
+        InputError: nothing of that name, no picture in it, or a folder that may not be read (a glob passes over such).
     """
     found: list[Path] = []
     for source in sources:
         path, text = Path(source), str(source)
-        if path.is_dir():
-            folders = os.walk(path) if recursive else islice(os.walk(path), 1)
+        kind = _kind(path)
+        if kind is not None and stat.S_ISDIR(kind):
+            folders = os.walk(path, onerror=_closed) if recursive else islice(os.walk(path, onerror=_closed), 1)
             names = [Path(folder, name) for folder, _, files in folders for name in files]
-        elif path.exists():
+        elif kind is not None:
             found.append(path)
             continue
         elif glob.has_magic(text):
@@ -43,3 +46,18 @@ def expand(sources: Iterable[str | Path], recursive: bool = True) -> list[Path]:
             raise InputError(f"no picture in {text}; looked for {' '.join(sorted(SUFFIXES))}")
         found += pictures
     return found
+
+
+def _kind(path: Path) -> int | None:
+    """The mode of what lies there, or None."""
+    try:
+        return path.stat().st_mode
+    except PermissionError as error:
+        _closed(error)
+    except (OSError, ValueError):
+        return None
+
+
+def _closed(error: OSError) -> NoReturn:
+    """A folder that may not be read is said: what lies in it would be missed without a word."""
+    raise InputError(f"cannot look into {error.filename}: {error.strerror or error}; change its rights, or name pictures or a quoted glob") from error

@@ -50,7 +50,7 @@ class Work:
 
         pipeline = Pipeline(self.task)
         if self.step == "detect":
-            return lambda sources: apply(lambda pictures, names: pipeline.detect(pictures), load, sources)
+            return lambda sources: apply(pipeline.detect, load, sources)
         return lambda sources: apply(pipeline.embed, load, sources)
 
 
@@ -89,6 +89,10 @@ def open_pool(executor: str, count: int, work: Work, context: contextvars.Contex
 
     try:
         yield submit
+    except BaseException:  # interrupted, or the run ends at an error: nobody will fetch what the workers still compute
+        for process in list((getattr(pool, "_processes", None) or {}).values()):  # public as `terminate_workers` from Python 3.14 on
+            process.terminate()
+        raise
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 

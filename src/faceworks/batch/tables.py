@@ -29,6 +29,8 @@ __all__ = ["Summary", "read_rows", "write_table"]
 
 SHARD_PICTURES, SHARD_SECONDS = 4096, 60.0
 """A shard is closed after so many pictures or seconds: what a kill can cost."""
+NAMED = 20
+"""How many of the pictures that could not be used a summary names."""
 KEY = b"faceworks"
 
 
@@ -40,6 +42,7 @@ class Summary:
         pictures, faces, errors: written by this run (errors are pictures that could not be used).
         resumed: pictures that were in the table already.
         seconds: wall time.
+        failed: the first of the errors, in words that name the picture; the table has them all.
     """
 
     pictures: int
@@ -47,6 +50,7 @@ class Summary:
     errors: int
     resumed: int
     seconds: float
+    failed: tuple[str, ...] = ()
 
 
 def schema(arrow: Any) -> Any:
@@ -99,7 +103,7 @@ def write_table(
         ):  # fmt: skip
             table.add(item.source, item.result, item.error)
         table.flush()
-        return Summary(table.pictures, table.faces, table.errors, table.resumed, time.monotonic() - start)
+        return Summary(table.pictures, table.faces, table.errors, table.resumed, time.monotonic() - start, tuple(table.failed))
 
 
 class _Table:
@@ -112,6 +116,7 @@ class _Table:
         self.schema = schema(self.arrow).with_metadata({KEY: json.dumps(about, sort_keys=True).encode()})
         self.about = about
         self.pictures = self.faces = self.errors = self.resumed = 0
+        self.failed: list[str] = []
         self.buffer: list[dict[str, Any]] = []
         self.held, self.since = 0, time.monotonic()
 
@@ -122,6 +127,8 @@ class _Table:
             _take(self.lock)
         except BlockingIOError as error:
             raise ConfigError(f"another run is writing to {self.folder}; wait for it, or name another table") from error
+        except (FileExistsError, NotADirectoryError) as error:
+            raise ConfigError(f"{self.folder} cannot be a table: a file lies there, and a table is a folder of shards; name another") from error
         except OSError as error:
             raise ConfigError(f"{self.folder} cannot be written: {error.strerror or error}") from error
         try:
@@ -191,6 +198,8 @@ class _Table:
                 content = sources.content_hash(source)
             self.buffer.append({"source": name, "content": content, "error": str(error)})
             self.errors += 1
+            if len(self.failed) < NAMED:
+                self.failed.append(str(error) if name in str(error) else f"{name}: {error}")
         else:
             self.buffer += [{"source": name, **row} for row in faces]
             self.faces += sum("box" in row for row in faces)

@@ -89,7 +89,11 @@ def get(name: str, task: str | None = None) -> Card:
     if path is None or (task is not None and path.parent.name != task):
         known = names(task)
         begins = [item for item in known if name and item.startswith(name.lower())]
-        near = list(dict.fromkeys([*begins, *difflib.get_close_matches(name.lower(), known, n=3, cutoff=0.5)]))[:4]
+        families = sorted({item.partition("-")[0] for item in known})  # sfase is nearer to sface than to any whole name
+        of = [item for kin in difflib.get_close_matches(name.lower(), families, n=1, cutoff=0.75) for item in known if item.partition("-")[0] == kin]
+        near = list(dict.fromkeys([*begins, *sorted(of, key=len, reverse=True), *difflib.get_close_matches(name.lower(), known, n=3, cutoff=0.5)]))[
+            :4
+        ]
         hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(known)}"
         kind = f"{task} model" if task else "model"
         other = f" ({name} is for the task {path.parent.name!r})" if path is not None else ""

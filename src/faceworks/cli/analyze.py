@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .detect import complain, picture_targets
+from .detect import complain, picture_targets, told
 from .options import common, detector_options, make_spec, save_option
 from .output import note, print_json, print_table
 
@@ -101,7 +101,9 @@ def analyze(
     if csv_file is not None:
         _write_csv(csv_file, items)
     if save is not None:
-        _save(save, items)
+        told(_save(save, items), as_json, quiet)
+    if csv_file is not None and not (as_json or quiet):
+        note(f"wrote {csv_file}")
     if as_json:
         print_json([_entry(item) for item in items])
     elif quiet:
@@ -146,13 +148,15 @@ def _write_csv(path: Path, items: Sequence[Item]) -> None:
     write_csv(path, rows)
 
 
-def _save(save: str, items: Sequence[Item]) -> None:
+def _save(save: str, items: Sequence[Item]) -> list[Path]:
     from .. import image
     from ..attributes.picture import annotate
 
     done = [item for item in items if item.error is None]
-    for item, path in zip(done, picture_targets(save, [item.source for item in done]) if done else [], strict=True):
+    targets = picture_targets(save, [item.source for item in done]) if done else []
+    for item, path in zip(done, targets, strict=True):
         image.save(path, annotate(image.load(item.source), item.result))
+    return targets
 
 
 def _verdict(items: Sequence[Item], code: int, require_live: bool) -> int:

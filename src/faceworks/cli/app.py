@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from .. import __version__, settings
-from ..errors import FaceworksError
+from ..errors import FaceworksError, UnknownModel
 
 __all__ = ["COMMANDS", "LazyGroup", "app", "exit_code", "run"]
 
@@ -123,6 +123,8 @@ def _usage(error: click.ClickException) -> str:
     if isinstance(error, click.NoSuchOption):
         known = sorted({name for item in context.command.get_params(context) for name in item.opts if name.startswith("--")})
         text = f"{text}; options of {context.command_path}: {' '.join(known)}"
+    if isinstance(context.command, click.Group) and text.startswith("No such command"):
+        text = f"{text}; commands: {', '.join(context.command.list_commands(context))}"
     return f"{text}; see: {context.command_path} --help"
 
 
@@ -133,11 +135,20 @@ def _complain(error: BaseException, debug: bool) -> None:
     if isinstance(error, click.ClickException):
         text = _usage(error)
     elif isinstance(error, FaceworksError):
-        text = "; ".join([str(error), *getattr(error, "__notes__", [])])
+        text = "; ".join([str(error), *getattr(error, "__notes__", []), *["see: faceworks models list"] * isinstance(error, UnknownModel)])
+    elif isinstance(error, OSError) and error.filename is not None and error.strerror:
+        text = f"cannot use {os.fsdecode(error.filename) if isinstance(error.filename, (str, bytes)) else error.filename}: {error.strerror}"
+        text += "; change its rights, or run as a user who may" * isinstance(error, PermissionError)
     else:
         hint = "this is a fault of faceworks or of its installation" if debug else "add --debug to see where"
         text = f"unforeseen {type(error).__name__}: {error}; {hint}"
     click.echo(f"faceworks: error: {one_line(text)}", err=True)
+
+
+def _stopped(error: BaseException) -> str:
+    """What an interrupted command leaves behind, where it said so (`output.if_interrupted`)."""
+    notes = [*getattr(error, "__notes__", ()), *getattr(error.__cause__, "__notes__", ())]  # click's Abort has the interrupt as its cause
+    return "; ".join(notes) or "interrupted"
 
 
 def _plain_streams() -> None:
@@ -196,7 +207,9 @@ def run(arguments: Sequence[str]) -> int:
     except BaseException as error:  # noqa: BLE001 - whatever happens is an error (2), never "different" (1)
         code = exit_code(error)
         try:
-            if code != INTERRUPTED:
+            if code == INTERRUPTED:
+                click.echo(f"faceworks: {one_line(_stopped(error))}", err=True)
+            else:
                 _complain(error, state["debug"])
         except OSError:
             _silence(sys.stderr)

@@ -11,7 +11,7 @@ import click
 
 from .analyze import parse_models
 from .options import common, detector_options, embedder_options, make_spec
-from .output import note, print_facts, print_json
+from .output import if_interrupted, note, print_facts, print_json
 
 __all__ = ["batch"]
 
@@ -25,7 +25,8 @@ def batch() -> None:
 
     SRC is a picture, a folder, a quoted glob, a table (.csv, .tsv, .parquet) with a column of paths, an archive (.zip, .tar, .tar.gz) or a video. The table
     is a folder of shards that pandas, DuckDB and Spark read by its name; a run that was killed goes on where it stopped when the same command is given
-    again: no picture is lost or written twice.
+    again: no picture is lost or written twice. Pictures that cannot be used are named on stderr (the first few) and in the column error, the others are
+    done, and the exit code is 2.
     """
 
 
@@ -57,10 +58,11 @@ def _run(sources: tuple[str, ...], step: Any, defaults: dict[str, Any], as_json:
     if not isinstance(first, Content):  # names are small: with all of them known the bar can tell what remains
         found = list(found)
     spec = make_spec(options, **{"select": "all", "on_no_face": "empty", **defaults})
-    summary = write_table(
-        FaceRows(spec, step, **more), found, options["out"], executor=options["executor"], workers=options["workers"],
-        batch_size=options["batch_size"], retry_errors=options["retry_errors"], progress=not quiet, address=options["address"],
-    )  # fmt: skip
+    with if_interrupted(f"what is done stands in {options['out']}; the same command goes on"):
+        summary = write_table(
+            FaceRows(spec, step, **more), found, options["out"], executor=options["executor"], workers=options["workers"],
+            batch_size=options["batch_size"], retry_errors=options["retry_errors"], progress=not quiet, address=options["address"],
+        )  # fmt: skip
     if as_json:
         print_json({"out": str(options["out"]), **{name: getattr(summary, name) for name in summary.__dataclass_fields__}})
     elif not quiet:
@@ -71,9 +73,11 @@ def _run(sources: tuple[str, ...], step: Any, defaults: dict[str, Any], as_json:
             ("errors", f"{summary.errors}{' (column error)' if summary.errors else ''}"),
             ("table", str(options["out"])),
         ])  # fmt: skip
+    for text in summary.failed:
+        note(f"error: {text}")
     if summary.errors:
         note(f"{summary.errors} picture{'s' * (summary.errors != 1)} could not be used; see the column error of {options['out']}")
-    return 0
+    return 2 if summary.errors else 0
 
 
 @batch.command(short_help="Boxes and points of all faces.")

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from .options import common, detector_options, embedder_options, make_spec
-from .output import note, print_facts, print_json
+from .output import if_interrupted, note, print_facts, print_json
 
 __all__ = ["cluster"]
 
@@ -50,14 +50,18 @@ def cluster(
     table = Path(sources[0]) if len(sources) == 1 and Path(sources[0]).is_dir() and any(Path(sources[0]).glob("part-*.parquet")) else None
     pictures = {} if table is not None else {str(reference): reference for reference in gather(sources)}
     spec = make_spec(options, select="all", on_no_face="empty")
-    result = run_album(
-        list(pictures.values()), table, out, spec, threshold=threshold, said=said, anew=anew, folders=folders, gallery=gallery, least=min_faces,
-        executor=executor, progress=not quiet, load=lambda name: load(pictures.get(name, name)),
-    )  # fmt: skip
+    with if_interrupted(f"the vectors that are done stay in {out}; the same command goes on"):
+        result = run_album(
+            list(pictures.values()), table, out, spec, threshold=threshold, said=said, anew=anew, folders=folders, gallery=gallery, least=min_faces,
+            executor=executor, progress=not quiet, load=lambda name: load(pictures.get(name, name)),
+        )  # fmt: skip
     for text in result.pop("warnings"):
         note(f"warning: {text}")
     if as_json:
         print_json(result)
     elif not quiet:
-        print_facts([(name, str(value)) for name, value in result.items()])
+        print_facts(
+            [(name.replace("_", " "), f"{value:.2g}" if name == "fmr" and value is not None else str(value)) for name, value in result.items()]
+        )
+        click.echo(f"look: {out / 'index.html'}")
     return 0

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ..pipeline import PipelineSpec
     from ..types import Face
 
-__all__ = ["complain", "detect", "picture_targets", "run_over", "save_pictures"]
+__all__ = ["complain", "detect", "picture_targets", "run_over", "save_pictures", "told"]
 
 
 @click.command(short_help="Find the faces in pictures.")
@@ -40,7 +40,7 @@ def detect(paths: tuple[str, ...], compare: bool, save: str | None, as_json: boo
 
     items = run_over(get_pipeline(spec).find, paths, quiet)
     if save is not None:
-        save_pictures(save, items, lambda item: item.result)
+        told(save_pictures(save, items, lambda item: item.result), as_json, quiet)
     if as_json:
         print_json([faces_entry(item.source, item.result or [], item.error) for item in items])
     elif quiet:
@@ -49,7 +49,9 @@ def detect(paths: tuple[str, ...], compare: bool, save: str | None, as_json: boo
     else:
         print_table(["picture", ">face", ">box x1,y1 x2,y2", ">score"], [row for item in items if not item.error for row in _rows(item)])
         faces = sum(len(item.result or []) for item in items)
-        click.echo(f"{faces} face{'s' * (faces != 1)} in {len(items)} picture{'s' * (len(items) != 1)}; detector {spec.detector}")
+        bad = sum(item.error is not None for item in items)
+        read, unread = len(items) - bad, f" ({bad} could not be used)" * bool(bad)
+        click.echo(f"{faces} face{'s' * (faces != 1)} in {read} picture{'s' * (read != 1)}{unread}; detector {spec.detector}")
     return complain(items)
 
 
@@ -145,13 +147,21 @@ def picture_targets(save: str, sources: Sequence[Any]) -> list[Path]:
     return [target / name for name in names]
 
 
-def save_pictures(save: str, items: Sequence[Item], faces_of: Callable[[Item], Sequence[Face]]) -> None:
-    """Draw the faces of each picture that could be used, and write it."""
+def told(written: Sequence[Path], as_json: bool, quiet: bool) -> None:
+    """Say which pictures were written."""
+    if written and not (as_json or quiet):
+        note(f"wrote {written[0]}" if len(written) == 1 else f"wrote {len(written)} pictures to {written[0].parent}")
+
+
+def save_pictures(save: str, items: Sequence[Item], faces_of: Callable[[Item], Sequence[Face]]) -> list[Path]:
+    """Draw the faces of each picture that could be used, and write it; where."""
     from .. import image
     from ..draw import draw
 
     done = [item for item in items if item.error is None]
-    for item, path in zip(done, picture_targets(save, [item.source for item in done]) if done else [], strict=True):
+    targets = picture_targets(save, [item.source for item in done]) if done else []
+    for item, path in zip(done, targets, strict=True):
         faces = faces_of(item)
         labels = [f"{number}: {face.score:.2f}" for number, face in enumerate(faces, start=1)]
         image.save(path, draw(image.load(item.source), faces, labels))
+    return targets

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import difflib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from ..gallery import Entry, Gallery
     from ..types import Identification
 
-__all__ = ["advancing", "gallery", "gallery_options", "opened"]
+__all__ = ["advancing", "elsewhere", "gallery", "gallery_options", "opened"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -52,12 +53,23 @@ def gallery_options(function: F) -> F:
     return function
 
 
+def elsewhere(options: dict[str, Any]) -> str:
+    """The words that send a suggested command to the gallery of this one: none for the one that is taken by itself."""
+    import shlex
+
+    words = [f"--gallery {shlex.quote(options['url'])}"] * (options["url"] != "people.h5")
+    words += [f"--key-file {shlex.quote(options['key_file'])}"] * bool(options.get("key_file"))
+    words += [f"--audit-file {shlex.quote(options['audit_file'])}"] * bool(options.get("audit_file"))
+    return "".join(f" {word}" for word in words)
+
+
 @contextlib.contextmanager
 def opened(mode: Any, options: dict[str, Any], **more: Any) -> Iterator[Gallery]:
     """The gallery of a command's options."""
     import warnings
 
     from .. import open_gallery
+    from ..errors import UnknownPerson
     from ..gallery import RecipeWarning
 
     spec = {name: options[name] for name in SPEC_OPTIONS if options.get(name) is not None}
@@ -70,7 +82,12 @@ def opened(mode: Any, options: dict[str, Any], **more: Any) -> Iterator[Gallery]
     for doubt in doubts:
         note(f"warning: {doubt.message}")
     with found:
-        yield found
+        try:
+            yield found
+        except UnknownPerson as error:
+            near = difflib.get_close_matches(error.reference, [entry.person.name for entry in found.people()], n=3) if error.reference else []
+            error.add_note((f"did you mean {' or '.join(near)}? " if near else "") + f"see: faceworks gallery people{elsewhere(options)}")
+            raise
 
 
 @contextlib.contextmanager

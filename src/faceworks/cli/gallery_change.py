@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .gallery import advancing, gallery, gallery_options, opened
+from .gallery import advancing, elsewhere, gallery, gallery_options, opened
 from .options import common, detector_options, embedder_options
-from .output import note, print_json, print_table
+from .output import if_interrupted, note, print_json, print_table
 
 if TYPE_CHECKING:
     from ..gallery import Enrolled, NewFace
@@ -20,22 +20,6 @@ __all__ = ["enroll", "sources_of"]
 yes_option = click.option("--yes", is_flag=True, help="Do not ask.")
 
 
-def _at(url: str) -> str:
-    """The option that names the gallery, where it is not the usual one."""
-    return "" if url == "people.h5" else f" --gallery {shlex.quote(url)}"
-
-
-def _sure(question: str) -> None:
-    """Ask; anything but yes ends the command, and says that nothing happened."""
-    try:
-        if click.confirm(question, err=True):
-            return
-    except click.Abort:
-        click.echo(err=True)
-    note("nothing was deleted")
-    raise click.Abort
-
-
 def say(answer: dict[str, Any], text: str, as_json: bool, quiet: bool) -> int:
     """One sentence, or the JSON of it."""
     if as_json:
@@ -43,6 +27,22 @@ def say(answer: dict[str, Any], text: str, as_json: bool, quiet: bool) -> int:
     elif not quiet:
         click.echo(text)
     return 0
+
+
+def ask(question: str) -> None:
+    """Go on only if the answer is yes; else nothing is done, and that is said."""
+    import sys
+
+    try:
+        agreed, answered = click.confirm(question, err=True), sys.stdin.isatty()
+    except click.Abort:
+        agreed = answered = False
+    if not agreed:
+        if not answered:  # nobody has pressed the key that ends the line
+            click.echo(err=True)
+        stop = click.Abort()
+        stop.add_note("nothing was deleted (--yes does not ask)")
+        raise stop
 
 
 @gallery.command(short_help="Enroll pictures of people.")
@@ -75,7 +75,12 @@ def enroll(paths: tuple[str, ...], table: str | None, person: str | None, id_: s
         return enroll_table(table, person, name_from, as_json, quiet, options)
     common_facts = {"consent": options.pop("consent"), "expires": options.pop("expires"), "metadata": pairs(meta)}
     faces = sources_of(paths, person, id_, name_from, common_facts)
-    with opened("a", options) as found, advancing("enrolling", len(faces), quiet) as advance:
+    kept = f"what was enrolled stays in {options['url']}; given again, the command passes over it as duplicates"
+    with (
+        if_interrupted(kept if not keep_duplicates else f"what was enrolled stays in {options['url']}"),
+        opened("a", options) as found,
+        advancing("enrolling", len(faces), quiet) as advance,
+    ):
         done = []
         for item in found.enroll_many(faces, min_quality=min_quality, keep_duplicates=keep_duplicates):
             done.append(item)
@@ -149,7 +154,8 @@ def report(done: list[Enrolled], as_json: bool, quiet: bool, url: str) -> None:
         )  # fmt: skip
     for item in done:
         if item.error is not None:
-            note(f"error: {item.face.source}: {item.error}")
+            name = str(item.face.source)
+            note(f"error: {item.error}" if name in str(item.error) else f"error: {name}: {item.error}")
         elif not quiet:
             for text in item.warnings:
                 note(f"warning: {item.face.source}: {text}")
@@ -172,10 +178,10 @@ def report(done: list[Enrolled], as_json: bool, quiet: bool, url: str) -> None:
 def remove(person: str, samples: tuple[int, ...], as_json: bool, quiet: bool, **options: Any) -> int:
     """Remove a person, or some samples. For 15 minutes `restore` undoes it; then `purge` deletes for good."""
     with opened("r+", options) as found:
-        count, url = found.remove(person, list(samples) or None), found.info.url
+        count = found.remove(person, list(samples) or None)
     return say(
         {"removed": count},
-        f"removed {count} sample{'s' * (count != 1)}; undo within 15 minutes: faceworks gallery restore {shlex.quote(person)}{_at(url)}",
+        f"removed {count} sample{'s' * (count != 1)}; undo within 15 minutes: faceworks gallery restore {shlex.quote(person)}{elsewhere(options)}",
         as_json,
         quiet,
     )
@@ -200,7 +206,7 @@ def clear(yes: bool, as_json: bool, quiet: bool, **options: Any) -> int:
     """Delete everybody for good. Asks first, unless --yes."""
     with opened("r+", options) as found:
         if not yes:
-            _sure(f"delete all {found.info.people} people of {options['url']} for good?")
+            ask(f"delete all {found.info.people} people of {options['url']} for good?")
         count = found.clear()
     return say({"removed": count}, f"deleted {count} samples; {options['url']} is empty", as_json, quiet)
 
@@ -215,7 +221,7 @@ def forget(person: str, yes: bool, as_json: bool, quiet: bool, **options: Any) -
     with opened("r+", options) as found:
         if not yes:
             found.meant(person) or found.person(person)  # nobody of that name: said before the question
-            _sure(f"delete {person!r} from {options['url']} beyond recovery?")
+            ask(f"delete {person!r} from {options['url']} beyond recovery?")
         gone = found.forget(person)
     return say({"forgotten": gone.id}, f"{gone.id} is forgotten", as_json, quiet)
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
 import sys
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     from ..types import Face, FaceResult
 
-__all__ = ["box_text", "console", "faces_entry", "note", "print_facts", "print_json", "print_table", "write_vectors"]
+__all__ = ["box_text", "console", "faces_entry", "if_interrupted", "note", "print_facts", "print_json", "print_table", "write_vectors"]
 
 
 def print_json(value: Any) -> None:
@@ -35,6 +36,16 @@ def note(text: str) -> None:
     from .app import one_line
 
     click.echo(f"faceworks: {one_line(text)}", err=True)
+
+
+@contextlib.contextmanager
+def if_interrupted(left: str) -> Iterator[None]:
+    """Let the line that ends an interrupted command say what is left and how to go on."""
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        error.add_note(f"interrupted; {left}")
+        raise
 
 
 def console() -> Console:

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from .options import common, debug, license_option
-from .output import note, print_facts, print_json, print_table
+from .output import if_interrupted, note, print_facts, print_json, print_table
 
 __all__ = ["study"]
 
@@ -147,7 +147,9 @@ def run(manifest: Path, out: Path, as_json: bool, quiet: bool, ratings: tuple[Pa
     """Measure identity, expression, valence, arousal and locality of every edit in MANIFEST, and write the report. A killed run continues."""
     from ..study import run as run_study
 
-    return _say(run_study(manifest, out, ratings=ratings, withdrawn=withdrawn, progress=not quiet, **options), out, as_json, quiet)
+    with if_interrupted(f"what is measured stays in {out}; the same command goes on"):
+        document = run_study(manifest, out, ratings=ratings, withdrawn=withdrawn, progress=not quiet, **options)
+    return _say(document, out, as_json, quiet)
 
 
 @study.command(short_help="The report again, with ratings; no model runs.")

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from .options import common
-from .output import note, print_facts, print_json
+from .output import if_interrupted, note, print_facts, print_json
 
 __all__ = ["train"]
 
@@ -39,7 +39,8 @@ def train(
     folder = out or Path("runs") / found.name
     if register:
         refuse_taken(found.name)
-    result = run(found, folder, resume=not fresh, progress=not quiet, report=(lambda line: None) if quiet else note)
+    with if_interrupted(f"what is kept in {folder} stays; the same command{' without --fresh' * fresh} goes on"):
+        result = run(found, folder, resume=not fresh, progress=not quiet, report=(lambda line: None) if quiet else note)
     if not result.first:
         return 0
     card = export_run(folder, registered=register)

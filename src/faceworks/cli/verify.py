@@ -100,6 +100,7 @@ def facts(a: str, b: str, answer: Verification, spec: PipelineSpec) -> list[tupl
         on = f" ({known.dataset}, {known.date[:10]}; other people and cameras differ)" if known else ""
         lines.append(("how sure", f"probability of the same person {answer.probability:.4f} if both answers were equally likely before"))
         lines.append(("", f"{answer.fmr:.1e} of comparisons of different people score this high{on}"))
+    which = {"largest": "largest face", "central": "most central face", "all": "face of the closest pair"}[spec.select]
     for letter, source, face in zip("AB", (a, b), answer.faces, strict=True):
-        lines.append((f"picture {letter}", f"{source}   face at {box_text(face)}, score {face.score:.2f}"))
+        lines.append((f"picture {letter}", f"{source}   {which} at {box_text(face)}, score {face.score:.2f}"))
     return lines

@@ -98,13 +98,24 @@ def video(
     if as_json:
         print_json([dict(zip(COLUMNS, _row(track), strict=True)) for track in done])
     elif not quiet:
-        rows = [(str(t.number), f"{t.first[1]:.2f}", f"{t.last[1]:.2f}", str(t.frames), _name(t) or "-", f"{t.best_quality:.0f}") for t in done]
-        print_table([">track", ">from s", ">to s", ">frames", "person", ">best quality"], rows)
+        rows = [
+            (str(t.number), f"{t.first[1]:.2f}", f"{t.last[1]:.2f}", str(t.frames), _name(t) or "-", _similarity(t), f"{t.best_quality:.0f}")
+            for t in done
+        ]
+        print_table([">track", ">from s", ">to s", ">frames", "person", ">similarity", ">best quality"], rows)
+        for path in (out, save, best_shots if done else None):
+            if path is not None:
+                note(f"wrote {path}")
     return 0 if broken is None else 2
 
 
 def _name(track: Track) -> str:
     return "" if track.answer is None or track.answer.person is None else track.answer.person
+
+
+def _similarity(track: Track) -> str:
+    """To the nearest person, named or not."""
+    return "-" if track.answer is None or not track.answer.candidates else f"{track.answer.candidates[0].similarity:.3f}"
 
 
 def _row(track: Track) -> list[Any]:

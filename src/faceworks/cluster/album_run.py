@@ -55,7 +55,7 @@ def run_album(
         errors = write_table(FaceRows(spec, "embed"), pictures, table, executor=executor, progress=progress).errors
     album = albums.read_album(table)
     if not album.faces:
-        raise InputError("no face was found in any picture; try a lower --min-score or another --detector")
+        raise InputError("no face was found in any picture; try a lower min_score or another detector")
     warnings = [f"{errors} pictures could not be used; see the column error of {table}"] if errors else []
     rate: float | None = None
     if threshold is None:
@@ -79,7 +79,8 @@ def run_album(
     enrolled = _enroll(gallery, Pipeline(spec), album, groups, least) if gallery is not None else 0
     people = len(np.unique(groups.labels))  # labels of people who were joined since stay free
     done: dict[str, Any] = {
-        "pictures": len(set(album.pictures)), "faces": len(album.faces), "people": people, "suggestions": len(groups.suggestions),
+        "pictures": len(set(album.pictures)), "faces": len(album.faces), "people": people,
+        "seen_once": sum(len(members) == 1 for members in groups.members()), "suggestions": len(groups.suggestions),
         "threshold": round(threshold, 4), "fmr": rate, "out": str(out), "warnings": warnings,
     }  # fmt: skip
     return done | ({"enrolled": enrolled} if gallery is not None else {})

@@ -84,9 +84,9 @@ def explained(path: Path, what: str) -> Iterator[None]:
         hints = {
             errno.ENOSPC: "the disk is full: free some space; nothing was changed",
             errno.EDQUOT: "your disk quota is used up; nothing was changed",
-            errno.EROFS: "the file system is read-only: open the gallery with mode 'r'",
-            errno.EACCES: "no permission to write there: open the gallery with mode 'r', or mend the permissions",
-            errno.EPERM: "no permission to write there: open the gallery with mode 'r', or mend the permissions",
+            errno.EROFS: "the file system is read-only: the gallery can be read there (mode r), not changed",
+            errno.EACCES: "no permission to write there: change its rights; to read (mode r) takes none",
+            errno.EPERM: "no permission to write there: change its rights; to read (mode r) takes none",
             errno.ENOENT: "the file or its folder does not exist",
             errno.EISDIR: "that is a folder; name a file",
             errno.ENOTDIR: "a part of the path is no folder",

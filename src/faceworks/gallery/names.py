@@ -132,4 +132,4 @@ def find(reference: str, by_id: Sequence[Person], by_name: Sequence[Person], whe
     if by_name:
         ids = ", ".join(person.id for person in by_name[:20])
         raise UnknownPerson(f"{len(by_name)} people in {where} are called {shown!r}; say which by the id: {ids}")
-    raise UnknownPerson(f"nobody in {where} has the id or the name {shown!r}; `faceworks gallery people` lists who is in a gallery")
+    raise UnknownPerson(f"nobody in {where} has the id or the name {shown!r}", reference)

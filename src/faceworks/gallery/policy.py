@@ -151,7 +151,7 @@ class Gallery:
         Raises:
             UnknownPerson: nobody, or several of that name (their ids are listed).
         """
-        return names.find(reference, [], [item for item in self.meant(reference) if not item.removed], self.info.url)
+        return names.find(reference, [], [item for item in self.meant(reference) if not item.removed], "the gallery")
 
     def meant(self, reference: str) -> list[Person]:
         """Everybody with this id, or else with this name, removed ones too."""
@@ -167,7 +167,7 @@ class Gallery:
             found = self.backend.entries([names.clean_id(id)]).people
             return dataclasses.replace(found[0], removed=0) if found else None
         by_name = [item for item in self.backend.entries(name=names.clean_name(name)).people if not item.removed]
-        return names.find(name, [], by_name, self.info.url) if by_name else None
+        return names.find(name, [], by_name, "the gallery") if by_name else None
 
     def get(self, reference: str) -> Entry:
         """A person with the living samples."""
@@ -217,7 +217,7 @@ class Gallery:
 
     def _writable(self) -> None:
         if not self.info.writable:
-            raise GalleryUnavailable(f"{self.info.url} was opened for reading alone; open it with mode 'r+' or 'a'")
+            raise GalleryUnavailable(f"{self.info.url} was opened for reading alone (mode r); to change it takes mode r+ or a")
 
     def settle(self, work: Callable[[str], T]) -> T:
         """Carry out `work(revision)`, which looks, decides and commits with `Change.since`; anew when another writer came between.
@@ -301,7 +301,7 @@ class Gallery:
 
     def forget(self, reference: str) -> Person:
         """Delete a person for good, from disk too: the key, the audit token, and by compacting the bytes. It cannot be undone."""
-        person = names.find(reference, [], self.meant(reference), self.info.url)
+        person = names.find(reference, [], self.meant(reference), "the gallery")
         self.commit(Change(remove_people=[person.id]), "forget", [person])
         self.backend.compact()
         return person

@@ -82,7 +82,7 @@ def read(source: str | Path, *, every: int = 1, keyframes: bool = False, reconne
                             last = first + index, seconds, time.monotonic()
                             yield Frame(first + index, seconds, _pixels(frame))
                 except av.error.FFmpegError as error:
-                    raise ImageError(f"{source} breaks off: {error}") from error
+                    raise ImageError(f"{source} breaks off: {_reason(error)}") from error
         except ImageError:
             if last is None or attempts >= reconnect or not is_live(source):
                 raise
@@ -131,7 +131,12 @@ def _open(av: Any, source: str | Path) -> Any:
     try:
         return av.open(text, format=form, options=options, timeout=PATIENCE if text.startswith(STREAMS) else None)
     except (av.error.FFmpegError, OSError, ValueError) as error:
-        raise ImageError(f"{text} cannot be read as a video: {error}") from error
+        raise ImageError(f"{text} cannot be read as a video: {_reason(error)}; give a video file, a camera or an rtsp:// address") from error
+
+
+def _reason(error: Exception) -> str:
+    """What happened, without FFmpeg's numbers and the names of its functions."""
+    return str(getattr(error, "strerror", None) or error)
 
 
 def frame_rate(source: str | Path) -> float:
@@ -162,7 +167,7 @@ class write:  # noqa: N801  used like `open`
         try:
             self.container = self.av.open(str(self.temporary), "w")
         except (self.av.error.FFmpegError, OSError, ValueError) as error:
-            raise ImageError(f"{self.path} cannot be written as a video: {error}") from error
+            raise ImageError(f"{self.path} cannot be written as a video: {_reason(error)}") from error
         return self.add
 
     def add(self, pixels: ImageArray, seconds: float | None = None) -> None:

@@ -170,7 +170,7 @@ def open_file(path: Path, options: SessionOptions | None = None) -> Session:
             raise ModelError(f"onnxruntime cannot open {path.name}: {str(error).splitlines()[0][:300]}") from error
     have = ", ".join(sorted(name for name, provider in DEVICES.items() if provider in available))
     raise DeviceUnavailable(
-        f"device {options.device!r} did not load in onnxruntime {onnxruntime.__version__}; available here: {have}; or take device='auto'"
+        f"device {options.device!r} did not load in onnxruntime {onnxruntime.__version__}; available here: {have}; or take the device auto"
     )
 
 

@@ -64,7 +64,7 @@ def scan(folder: str | Path, pattern: str | None = None) -> Start:
     originals = {match.identity for _, match in kept if match.condition == ORIGINAL}
     rows = [_row(path, match, originals) for path, match in sorted(kept, key=lambda pair: _order(pair[1], str(pair[0])))]
     if without := sorted({row["identity"] for row in rows} - {row["identity"] for row in rows if row["role"] == "source"}):
-        listed = ", ".join(f"{name} ({sum(row['identity'] == name for row in rows)})" for name in without[:5])
+        listed = ", ".join(f"{name!r} ({sum(row['identity'] == name for row in rows)})" for name in without[:5])
         raise InputError(
             f"identities without a neutral picture to compare with (and their pictures): {listed}{' …' if len(without) > 5 else ''}. "
             "Add one named neutral (중립, 무표정) or original (원본), or move these pictures out of the folder"

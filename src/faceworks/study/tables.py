@@ -120,7 +120,7 @@ _WORDS = {
     "column": ("text", "statistic"),
     "control": ("text", "what was done on purpose; such rows enter no figure"), "thumb": ("text", "name of the small picture in thumbs/"),
     "source_thumb": ("text", "the same of the source"), "resized": ("0/1", "edit and source differ in size"), "residual": ("px", "median distance of all "
-    "matches outside the face after the fit, at 640 px"), "matches": ("count", "features matched outside the face"), "inliers": ("0 to 1", "share of matches "
+    "matches outside the face after the fit, at 640 px"), "matches": ("count", "features outside the face that could agree"), "inliers": ("0 to 1", "share of matches "
     "within 2 px of the fit"), "scale": ("ratio", "of the fit, relative to the nominal one"), "sharpness_outside": ("0 to 1", "fine detail outside the face that "
     "the edit keeps"), "verdict": ("text", "local, global or unregistered: evidence, not proof"),
     "prompt": ("text", "from the manifest"), "seed": ("text", "from the manifest"),

@@ -93,6 +93,7 @@ class _Fake:
     def __init__(self, order: list[int], batch: bool) -> None:
         self.order, self.batch = order, batch
         self.input_shape, self.dynamic_batch = (1, 3, 640, 640), False
+        self.provider, self.threads = "CPUExecutionProvider", 1
 
     def run(self, blob: np.ndarray, outputs: object = None) -> list[np.ndarray]:
         tensors = []

@@ -10,6 +10,7 @@ attributes     format "faceworks gallery", version, uuid, generation, model, rec
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
@@ -32,6 +33,7 @@ from ..table import EAGER, Table
 __all__ = ["FORMAT", "UNREADABLE", "Base", "is_gallery", "open_base", "write_base"]
 
 FORMAT, VERSION = "faceworks gallery", 1
+SIGNATURE = b"\x89HDF\r\n\x1a\n"
 Read = TypeVar("Read")
 TEXT = h5py.string_dtype("utf-8")
 UNREADABLE = (OSError, KeyError, ValueError, TypeError, RuntimeError, AttributeError, OverflowError, MemoryError)
@@ -150,7 +152,7 @@ def open_base(path: Path) -> Base:
             if attributes.get("format") != FORMAT:
                 raise GalleryUnavailable(
                     f"{path} is an HDF5 file, but no faceworks gallery; a gallery in the layout of the course notes is brought over by: "
-                    f"faceworks gallery migrate {path} --embedder NAME --to NEW.h5"
+                    f"faceworks gallery migrate {path} --embedder NAME --gallery NEW.h5"
                 )
             if int(attributes["version"]) > VERSION:
                 raise GalleryUnavailable(f"{path} has format version {attributes['version']}, this faceworks knows {VERSION}: upgrade faceworks")
@@ -168,7 +170,15 @@ def open_base(path: Path) -> Base:
         raise GalleryUnavailable(f"cannot open {path}: no permission to read it") from error
     except UNREADABLE as error:
         _close(handle)
+        if handle is not None and not _begins_as_hdf5(path):
+            raise GalleryCorrupt(f"{path} is no gallery, or its beginning is lost; check the path, or restore it from a backup") from error
         raise GalleryCorrupt(f"{path} cannot be read as a gallery: {error}; restore it from a backup") from error
+
+
+def _begins_as_hdf5(path: Path) -> bool:
+    with contextlib.suppress(OSError), path.open("rb") as file:
+        return file.read(len(SIGNATURE)) == SIGNATURE
+    return True
 
 
 def _close(handle: BinaryIO | None) -> None:

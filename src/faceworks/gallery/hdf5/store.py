@@ -106,7 +106,9 @@ class Hdf5Backend:
             try:
                 base = open_base(self.path)
             except FileNotFoundError:
-                raise GalleryUnavailable(f"there is no gallery {self.path}; create it: faceworks gallery create --gallery {self.path}") from None
+                raise GalleryUnavailable(
+                    f"there is no gallery {self.path}; check the path, or create one: faceworks gallery create --gallery {self.path}"
+                ) from None
             log = None
             try:
                 log = Log.look(self.log_path)
