@@ -36,8 +36,7 @@ test: $(VENV)/.dev ## the tests, in as many processes as there are cores (WORKER
 reference: $(VENV)/.dev ## write docs/reference/ and NOTICE from commands, cards, settings and dataclasses
 	$(BIN)/python tools/docs.py
 
-docs: $(VENV)/.dev ## the documentation site in site/: tutorials are run, links are checked
-	$(BIN)/python -c "import material" 2>/dev/null || $(BIN)/python -m pip install --quiet --editable '.[docs]'
+docs: $(VENV)/.full ## the documentation site in site/: tutorials are run (some train, so everything is installed first), links are checked
 	$(BIN)/mkdocs build --strict --quiet
 
 bench: $(VENV)/.dev ## measure: ratios of one run, interleaved, medians
@@ -80,5 +79,5 @@ TORCH ?= torch==2.13.0
 $(VENV)/.full: $(VENV)/.dev
 	@echo "installing every extra and the oracles into $(VENV) (once; some 3 GB) ..."
 	$(BIN)/python -m pip install --quiet $(TORCH)
-	$(BIN)/python -m pip install --quiet --editable '.[dev,all,oracles]'
+	$(BIN)/python -m pip install --quiet --editable '.[dev,all,oracles,docs]'
 	@touch $@

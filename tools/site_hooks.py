@@ -22,15 +22,27 @@ LINK = re.compile(r"\]\((?:\./)?(?P<target>(?!https?:|#|data:)[^)\s]+)\)")
 NAMES = {"en": "English", "ko": "한국어"}
 
 
+SECTIONS = {".": "Measured", "howto": "How to", "concepts": "Concepts", "reference": "Reference", "tutorials": "Tutorials"}
+"""Folder -> where pages go that the navigation does not name."""
+
+
 def on_config(config: Any) -> Any:
-    """Name every decision record in the navigation."""
+    """Name every decision record in the navigation, and every page that it forgot, at the end of its folder's section."""
     records = [f"decisions/{path.name}" for path in sorted((ROOT / "docs" / "decisions").glob("*.md"))]
-    for section in config.nav:
-        for items in section.values():
-            for item in items:
-                for name, value in item.items():
-                    if value == "decisions/*":
-                        item[name] = records
+    sections = {name: items for section in config.nav for name, items in section.items()}
+    named: set[str] = set()
+    for items in sections.values():
+        for item in items:
+            for name, value in item.items():
+                if value == "decisions/*":
+                    item[name] = records
+                else:
+                    named.add(value)
+    for folder, name in SECTIONS.items():
+        for path in sorted((ROOT / "docs" / folder).glob("*.md")):
+            uri = path.relative_to(ROOT / "docs").as_posix()
+            if uri not in named:
+                sections[name].append(uri)
     return config
 
 

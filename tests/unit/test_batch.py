@@ -269,6 +269,10 @@ def test_killed_and_resumed(tmp_path, executor):
     assert len(set(before + after)) == 60
 
 
+def _heeds_interrupts() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # what a shell starts in the background ignores them, and so would its children
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="needs SIGINT to a process group")
 @pytest.mark.parametrize("executor", EXECUTORS)
 def test_interrupt_stops_cleanly(tmp_path, executor):
@@ -281,7 +285,9 @@ def test_interrupt_stops_cleanly(tmp_path, executor):
     script.write_text(head + 'if __name__ == "__main__":\n    try:\n' + textwrap.indent(body, "    ") + caught)
     command = [sys.executable, str(script), str(folder), str(tmp_path / "log"), str(tmp_path / "journal.jsonl"), executor]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True) as child:
+    with subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True, preexec_fn=_heeds_interrupts
+    ) as child:
         for _ in range(10):
             child.stdout.readline()
         os.killpg(child.pid, signal.SIGINT)  # as a terminal does
