@@ -163,8 +163,9 @@ def plan(base: Path, folder: Path | None) -> dict[str, Any]:
 
 def measure(base: Path, folder: Path | None, rounds: int, cold_rounds: int, only: list[str]) -> None:
     """Cold runs by turns, then open workers by turns; into DIR/measured.json."""
-    work = plan(base, folder)
-    (base / "plan.json").write_text(json.dumps(work))
+    # In a process of its own: a child's peak memory is never less than its parent's at the fork, so this one stays small.
+    subprocess.run([sys.executable, __file__, "plan", str(base), *(["--folder", str(folder)] if folder is not None else [])], check=True)
+    work = json.loads((base / "plan.json").read_text())
     environment = {**os.environ, "DEEPFACE_HOME": str(base / "home"), "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONWARNINGS": "ignore"}
     environment.pop("PYTHONPATH", None)
     names = [name for name in ORDER if (base / name.partition(",")[0] / "bin/python").exists()]
@@ -252,19 +253,30 @@ def write(base: Path) -> None:
             value, ratio, busy = middle(series, 0), middle(series, 0) / middle(base_series, 0), middle(series, 1) / middle(base_series, 1)
             text = f"{value / pictures:.1f} ms a picture" if task == "folder" else f"{value:.2f} ms" if value < 10 else f"{value:.0f} ms"
             row.append(text if name == "faceworks" else f"{text} ({ratio:.2g}x, {busy:.2g}x)")
-        table.append([*row, f"{middle(one['cold'], 2):.0f} MB" if one["cold"] else "-"])
+        table.append([*row, f"{middle(one['cold'], 2):.0f} MB" if one["cold"] and one["cold"][0][2] is not None else "-"])
     seen = [[name, *(_said(found[name]["answers"].get(task)) for task in ("verify", "detect", "folder"))] for name in names]
     sizes = [
         [name, f"{one['megabytes']:.0f} MB", str(one["packages"]), f"{one['processor']:.0f} s", f"{one['wall']:.0f} s", _version(one["freeze"], name)]
         for name, one in notes.items()
     ]
+    installed = (
+        f"""Installing into an empty environment, nothing cached, other work on the machine (so the processor time is the figure to compare; the clock includes
+downloading and waiting):
+
+{markdown(["", "size", "packages", "processor time", "clock", "version"], sizes)}
+
+torch and TensorFlow are their builds for processors without CUDA; what PyPI gives for Linux by default brings CUDA and is several times larger.
+"""
+        if sizes
+        else "Install size and time were not measured in this run.\n"
+    )
     text = f"""{MARK}
 
 Written by `bench/side_by_side.py` (`install`, `measure`, `write`) on {data["date"]}; {os.cpu_count()} cores, load average {data["load"]:.1f} at the end.
 Each package in an environment of its own, the same pictures, by turns, medians; in brackets the ratios to faceworks, by the clock and of
 processor time (above 1: slower than faceworks); the second is disturbed less by other work on the machine.
-"Cold" is a process that verifies one pair and ends (mtcnn: finds both faces), with files in the system's cache; the memory is that process's peak.
-Every task starts from a path.
+"Cold" is a process that verifies one pair and ends (mtcnn: finds both faces), with files in the system's cache; the memory is that process's peak
+("-": not measured). Every task starts from a path.
 The folder holds {pictures} pictures; faceworks maps it with threads, for the others it is a loop over their functions, as their documentation shows.
 Same weights: YuNet and SFace in faceworks and deepface; SCRFD 2.5g and SFace in faceworks' second row, in
 insightface and in uniface; the others run SFace as its authors export it, faceworks its own rewriting of the graph.
@@ -280,13 +292,7 @@ What they answered (same person; faces in the group picture, where 29 are; faces
 
 {markdown(["", "pair is one person", "group", "folder"], seen)}
 
-Installing into an empty environment, nothing cached, other work on the machine (so the processor time is the figure to compare; the clock includes downloading
-and waiting):
-
-{markdown(["", "size", "packages", "processor time", "clock", "version"], sizes)}
-
-torch and TensorFlow are their builds for processors without CUDA; what PyPI gives for Linux by default brings CUDA and is several times larger.
-{END}"""
+{installed}{END}"""
     target = ROOT / "docs" / "benchmarks.md"
     whole = target.read_text(encoding="utf-8")
     if MARK in whole:
@@ -311,7 +317,7 @@ def _version(freeze: str, name: str) -> str:
 def main() -> None:
     """See the module's docstring."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("what", choices=["install", "measure", "write"])
+    parser.add_argument("what", choices=["install", "plan", "measure", "write"])
     parser.add_argument("base", type=Path)
     parser.add_argument("names", nargs="*")
     parser.add_argument("--folder", type=Path, help="pictures of faces, of which 60 are taken")
@@ -322,6 +328,8 @@ def main() -> None:
     base = arguments.base.resolve()
     if arguments.what == "install":
         install(base, arguments.names)
+    elif arguments.what == "plan":
+        (base / "plan.json").write_text(json.dumps(plan(base, arguments.folder)))
     elif arguments.what == "measure":
         measure(base, arguments.folder, arguments.rounds, arguments.cold_rounds, arguments.only.split(",") if arguments.only else ["cold", *TASKS])
     else:

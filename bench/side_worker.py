@@ -55,7 +55,7 @@ def faceworks(plan: dict[str, Any]) -> Tasks:
         gallery = open_gallery("memory:", "a")
         gallery.enroll_vectors([f"P{i}" for i in range(count)], known(count), Pipeline(PipelineSpec()).embedding_id)
         query = unit(known(1))
-        return lambda: gallery.look_up(query, 5)[0][0].similarity > 0.999
+        return lambda: gallery.look_up(query, 5)[0][0][1] > 0.999
 
     return tasks | {f"find {count}": Later(finder, count) for count in FIND}
 
