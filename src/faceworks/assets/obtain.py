@@ -184,9 +184,8 @@ def _what(file: FileSpec, identity: _Identity) -> str:
     return f"{file_name(file)} ({known})"
 
 
-def _advice(file: FileSpec, identity: _Identity) -> str:
-    by_hash = f"{identity.sha256} or " if identity.sha256 else ""
-    return f"or put the file, named {by_hash}{file_name(file)}, into a folder that FACEWORKS_MIRRORS names"
+def _advice(file: FileSpec) -> str:
+    return f"or put {file_name(file)} into a folder that FACEWORKS_MIRRORS names"
 
 
 def _from_sources(file: FileSpec, identity: _Identity, progress: bool, tried: list[str]) -> Path:
@@ -200,15 +199,15 @@ def _from_sources(file: FileSpec, identity: _Identity, progress: bool, tried: li
             return _settle(file, identity, temporary, sha256, source.text)
         except SourceFailure as error:
             wrong = wrong or isinstance(error, _Mismatch)
-            tried.append(f"{source.text}: {error}")
-    what, reasons, advice = _what(file, identity), "; ".join(tried), _advice(file, identity)
+            tried.append(str(error) if source.location and source.location in str(error) else f"{source.text}: {error}")
+    what, reasons, advice = _what(file, identity), "; ".join(tried), _advice(file)
     if wrong:
         raise ChecksumMismatch(f"another file than {what} came: {reasons}; do not use it: the publisher may have replaced it, {advice}")
     if settings.current().offline:
-        raise AssetUnavailable(f"cannot fetch {what} while offline: {reasons}; unset FACEWORKS_OFFLINE, {advice}", tuple(tried))
+        raise AssetUnavailable(f"cannot fetch {what} while offline: unset FACEWORKS_OFFLINE, {advice}; {reasons}", tuple(tried))
     manual = all(source.kind == "manual" for source in sources)
-    first = "no client can fetch it; get it by hand" if manual else "mend what is named above and try again"
-    raise AssetUnavailable(f"cannot fetch {what}: {reasons}; {first}, {advice}", tuple(tried))
+    first = "no client can fetch it; get it by hand" if manual else "mend what is named last and try again"
+    raise AssetUnavailable(f"cannot fetch {what}: {first}, {advice}; {reasons}", tuple(tried))
 
 
 def fetch(file: FileSpec, progress: bool = True) -> Path:

@@ -26,6 +26,12 @@ def _short(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
+def _label(file: FileSpec, within: str = "") -> str:
+    """What is fetched, as a progress bar names it: the file, how large it is where the card knows, and what it comes in."""
+    size = f" ({file.bytes / 1e6:.1f} MB)" if file.bytes else ""
+    return f"{file_name(file)}{size}" + (f" in {within}" if within else "")
+
+
 def _archive_folder(source: Source) -> Path:
     words = "".join(letter if letter.isalnum() or letter in ".-" else "_" for letter in source.archive_key)
     return settings.current().cache / "archives" / f"{words[:60]}-{_short(source.archive_key)[:12]}"
@@ -45,7 +51,7 @@ def _download_archive(source: Source, file: FileSpec, folder: Path, show: bool) 
     """Bring the archive into the cache, whole and checked."""
     if source.kind == "https":
         part = cache_folder("partial") / f"{_short(source.archive_key)}.part"
-        with bar(source.base_name, show) as progress:
+        with bar(_label(file, source.base_name), show) as progress:
             download(source.location, part, MAXIMUM, progress)
         name = Path(source.location.partition("?")[0]).name or "archive"
         try:
@@ -55,7 +61,7 @@ def _download_archive(source: Source, file: FileSpec, folder: Path, show: bool) 
             raise
         install(part, folder / name)
         return folder / name
-    with bar(source.archive_key, show), fetch_archive(source) as path:
+    with bar(_label(file, source.archive_key), show, measured=False), fetch_archive(source) as path:
         _check_archive(path, file)
         install(path, folder / path.name)
         return folder / path.name
@@ -125,7 +131,7 @@ def _plain(source: Source, file: FileSpec, show: bool, complaint: Callable[[Path
     with lock(f"source {source.archive_key}"):
         resumed = part.is_file() and part.stat().st_size > 0
         for again in (resumed, False):
-            with bar(file_name(file), show) as progress:
+            with bar(_label(file), show) as progress:
                 sha256 = download(source.location, part, file.bytes, progress)
             install(part, path)
             if not again or not complaint(path, sha256):

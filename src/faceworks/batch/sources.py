@@ -215,7 +215,7 @@ def _column(names: Iterable[str], column: str | None, path: Path) -> str:
         if name.lower() in by_lower:
             return by_lower[name.lower()]
     wanted = repr(column) if column is not None else f"one of {', '.join(COLUMNS)}"
-    raise ManifestError(f"{path} has no column {wanted}; it has {', '.join(given) or 'none'}; name one with column=", 1)
+    raise ManifestError(f"{path} has no column {wanted}; it has {', '.join(given) or 'none'}; name the column", 1)
 
 
 def _rows_of_csv(path: Path, column: str | None) -> Iterator[Reference]:

@@ -90,8 +90,8 @@ detector_options = _apply(
     click.option(
         "--retry",
         metavar="STEPS",
-        callback=lambda ctx, _, value: tuple(value.split(",")) if value else None,
-        help="Where no face is found, try in this order: pad,rotate90,rotate180,rotate270,tile,larger.",
+        callback=lambda ctx, _, value: tuple(step.strip() for step in value.split(",")) if value else None,
+        help="Where no face is found, try in this order: pad, rotate90, rotate180, rotate270, tile, larger.",
     ),
     device_options,
 )
