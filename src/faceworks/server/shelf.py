@@ -50,12 +50,18 @@ class Shelf:
         """
         folder = self._folder(name)
         with locked(self._root / ".lock", self._wait):
-            folder.mkdir(mode=0o700, exist_ok=True)
             if (folder / "people.h5").exists():
                 raise DuplicateEntry(f"there is a gallery {name!r} already")
+            for left in self._root.glob(".making-*"):  # of a process that was killed: whoever makes one holds the lock
+                shutil.rmtree(left)
             sealed = settings.current().gallery_key is not None
-            with open_gallery(folder / "people.h5", "x", audit=True, actor=actor, wait=self._wait, encrypt=sealed) as made:
+            making = self._root / f".making-{secrets.token_hex(6)}"
+            making.mkdir(mode=0o700)
+            with open_gallery(making / "people.h5", "x", audit=True, actor=actor, wait=self._wait, encrypt=sealed) as made:
                 made.note("create", [], 0)  # the log exists from its first line on, and is kept by everybody who opens the gallery
+            if folder.exists():
+                shutil.rmtree(folder)  # without people.h5 it is what a killed process left
+            making.rename(folder)  # readers see it with its log, or not at all
         return self.get(name, actor)
 
     def delete(self, name: str) -> None:
