@@ -273,14 +273,14 @@ torch and TensorFlow are their builds for processors without CUDA; what PyPI giv
     text = f"""{MARK}
 
 Written by `bench/side_by_side.py` (`install`, `measure`, `write`) on {data["date"]}; {os.cpu_count()} cores, load average {data["load"]:.1f} at the end.
-Each package in an environment of its own, the same pictures, by turns, medians; in brackets the ratios to faceworks, by the clock and of
+Each package in an environment of its own (some borrowed NumPy, OpenCV or torch from another), the same pictures, by turns, medians; in brackets the ratios to faceworks, by the clock and of
 processor time (above 1: slower than faceworks); the second is disturbed less by other work on the machine.
 "Cold" is a process that verifies one pair and ends (mtcnn: finds both faces), with files in the system's cache; the memory is that process's peak
 ("-": not measured). Every task starts from a path.
 The folder holds {pictures} pictures; faceworks maps it with threads, for the others it is a loop over their functions, as their documentation shows.
 Same weights: YuNet and SFace in faceworks and deepface; SCRFD 2.5g and SFace in faceworks' second row, in
 insightface and in uniface; the others run SFace as its authors export it, faceworks its own rewriting of the graph.
-insightface's and uniface's own weights could not be had: their classes run over these files (uniface's function that fetches weights is replaced, as it takes
+insightface's and uniface's own weights were not used: their classes run over these files (uniface's function that fetches weights is replaced, as it takes
 no path).
 facenet-pytorch embeds with random weights (its own are downloaded elsewhere): the time is that of the network, the answer means nothing. mtcnn only detects.
 "Find" is one query among random vectors of 128 numbers that lie in memory: faceworks' exact gallery search for the five nearest, `face_distance` of face_recognition and
