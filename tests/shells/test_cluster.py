@@ -82,3 +82,7 @@ def test_an_album(samples, group, tmp_path, capsys):
     said.write_text("relation,a,b\nsame,nobody#0,nobody#1\n", encoding="utf-8")
     assert run(["cluster", *common, "--feedback", str(said)]) == 2
     assert "no face is called 'nobody#0'" in capsys.readouterr().err
+    assert run(["cluster", *common[:-1]]) == 0
+    told = capsys.readouterr().out
+    assert "seen once" in told
+    assert told.endswith(f"look: {out / 'index.html'}\n")

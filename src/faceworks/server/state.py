@@ -79,10 +79,11 @@ class State:
         Raises:
             Problem: 422, a model that this service does not serve.
         """
-        for role in ("detector", "embedder", "landmarker"):
+        for role, task in (("detector", "detect"), ("embedder", "embed"), ("landmarker", "landmark")):
             name = options.get(role)
             if name and name not in self.models:
-                raise Problem(422, f"{role} {name[:80]!r} is not served here; served: {', '.join(self.models)}", "model-not-served")
+                served = ", ".join(model for model in self.models if cards.get(model).task == task) or "none"
+                raise Problem(422, f"{role} {name[:80]!r} is not served here; served: {served}", "model-not-served")
         return PipelineSpec(**{"threads": 1, "max_faces": self.options.max_faces, **options})
 
     def wake(self) -> None:
@@ -97,7 +98,8 @@ class State:
             if self.options.batch > 1:
                 self.gain = _gain(spec, blank, self.options.batch)
                 self.queue.batch = self.options.batch if self.gain >= self.options.batch_gain else 1
-                log.info("a batch of %d takes 1/%.2f of the time: %s", self.options.batch, self.gain, "used" if self.queue.batch > 1 else "not used")
+                does = "work is done in batches" if self.queue.batch > 1 else "pictures are worked on one by one"
+                log.info("a picture in a batch of %d takes %.2f times as long as alone: %s", self.options.batch, 1 / self.gain, does)
             self._wake_attributes(spec, blank)
             self.warm, self.trouble = True, ""
         except FaceworksError as error:

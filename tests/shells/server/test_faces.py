@@ -46,6 +46,7 @@ def test_a_model_that_is_not_served_is_not_fetched(client: Client) -> None:
     found = client.post("/v1/verify", files=pair(), data={"embedder": "adaface-ir101"})
     assert found.status_code == 422
     assert found.json()["type"].endswith("model-not-served")
+    assert found.json()["detail"].endswith("served: sface-2021dec-int8bq"), "of the embedders, not the detector too"
 
 
 def test_detect_answers_each_picture(client: Client) -> None:

@@ -85,8 +85,11 @@ def test_every_nth_frame_finds_the_same_people(film, people):
 
 def test_the_command(film, people, tmp_path, capsys):
     out, saved, shots = tmp_path / "t.csv", tmp_path / "a.mp4", tmp_path / "shots"
-    code = run(["video", str(film), "--gallery", str(people), "--out", str(out), "--save", str(saved), "--best-shots", str(shots), "--quiet"])
-    assert code == 0, capsys.readouterr().err
+    code = run(["video", str(film), "--gallery", str(people), "--out", str(out), "--save", str(saved), "--best-shots", str(shots)])
+    said = capsys.readouterr()
+    assert code == 0, said.err
+    assert "similarity" in said.out.splitlines()[0] + said.out.splitlines()[1]
+    assert [line for line in said.err.splitlines() if "wrote" in line] == [f"faceworks: wrote {path}" for path in (out, saved, shots)]
     rows = list(csv.DictReader(out.open(encoding="utf-8-sig")))
     assert [(row["track"], row["person"], row["first_frame"], row["last_frame"]) for row in rows] == [("1", "A", "0", "23"), ("2", "B", "6", "23")]
     assert len(list(frames.read(saved))) == 24
