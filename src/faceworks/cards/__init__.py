@@ -91,9 +91,8 @@ def get(name: str, task: str | None = None) -> Card:
         begins = [item for item in known if name and item.startswith(name.lower())]
         families = sorted({item.partition("-")[0] for item in known})  # sfase is nearer to sface than to any whole name
         of = [item for kin in difflib.get_close_matches(name.lower(), families, n=1, cutoff=0.75) for item in known if item.partition("-")[0] == kin]
-        near = list(dict.fromkeys([*begins, *sorted(of, key=len, reverse=True), *difflib.get_close_matches(name.lower(), known, n=3, cutoff=0.5)]))[
-            :4
-        ]
+        likely, close = (difflib.get_close_matches(name.lower(), known, n=3, cutoff=cutoff) for cutoff in (0.8, 0.5))
+        near = list(dict.fromkeys([*begins, *likely, *sorted(of, key=len, reverse=True), *close]))[:4]
         hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(known)}"
         kind = f"{task} model" if task else "model"
         other = f" ({name} is for the task {path.parent.name!r})" if path is not None else ""
