@@ -273,7 +273,8 @@ torch and TensorFlow are their builds for processors without CUDA; what PyPI giv
     text = f"""{MARK}
 
 Written by `bench/side_by_side.py` (`install`, `measure`, `write`) on {data["date"]}; {os.cpu_count()} cores, load average {data["load"]:.1f} at the end.
-Each package in an environment of its own (some borrowed NumPy, OpenCV or torch from another), the same pictures, by turns, medians; in brackets the ratios to faceworks, by the clock and of
+Each package in an environment of its own (some borrowed NumPy, OpenCV or torch from another),
+the same pictures, by turns, medians; in brackets the ratios to faceworks, by the clock and of
 processor time (above 1: slower than faceworks); the second is disturbed less by other work on the machine.
 "Cold" is a process that verifies one pair and ends (mtcnn: finds both faces), with files in the system's cache; the memory is that process's peak
 ("-": not measured). Every task starts from a path.

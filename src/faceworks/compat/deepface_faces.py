@@ -245,7 +245,9 @@ def embed(pipeline: Pipeline, crops: Sequence[Crop], model_name: str) -> list[ND
 def check_options(expand_percentage: int, normalization: str, anti_spoofing: bool) -> None:
     """Refuse what cannot be done, and warn of what is done otherwise."""
     if anti_spoofing:
-        raise ConfigError("anti_spoofing is not in faceworks.compat.deepface; call with anti_spoofing=False, and ask faceworks.analyze(picture, 'liveness')")
+        raise ConfigError(
+            "anti_spoofing is not in faceworks.compat.deepface; call with anti_spoofing=False, and ask faceworks.analyze(picture, 'liveness')"
+        )
     if normalization not in ("base", "raw", "Facenet", "Facenet2018", "VGGFace", "VGGFace2", "ArcFace"):
         raise InputError(f"unimplemented normalization type {normalization!r}")
     if normalization != "base":
