@@ -235,7 +235,7 @@ def test_what_a_rate_needs():
     with pytest.raises(InputError, match="carries"):
         Pipeline(PipelineSpec(fmr=1e-12)).decision()
     for bad in ({"fmr": 0.0}, {"fmr": 1e-3, "threshold": 0.4}):
-        with pytest.raises(ConfigError, match="instead of threshold"):
+        with pytest.raises(ConfigError, match="instead of a threshold"):
             PipelineSpec(**bad)
     with pytest.raises(ConfigError, match="prior"):
         Pipeline(PipelineSpec()).decision(prior=0)
