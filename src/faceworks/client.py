@@ -12,6 +12,7 @@ asks; writing requests carry an idempotency key, so that trying again does nothi
 
 from __future__ import annotations
 
+import math
 import os
 import secrets
 import time
@@ -346,4 +347,6 @@ def _attribute(plain: Mapping[str, Any]) -> Categorical | Scalar:
     if "probabilities" in plain:
         return Categorical(plain["label"], plain["probabilities"], plain.get("model") or "")
     known = {name: plain[name] for name in ("value", "unit", "spread", "model") if plain.get(name) is not None}
-    return Scalar(**{**known, "range": tuple(plain["range"]), **({"reasons": tuple(plain["reasons"])} if plain.get("reasons") else {})})
+    low, high = plain["range"]  # null: without an end
+    ends = (-math.inf if low is None else low, math.inf if high is None else high)
+    return Scalar(**{**known, "range": ends, **({"reasons": tuple(plain["reasons"])} if plain.get("reasons") else {})})

@@ -365,7 +365,7 @@ class Identification(Shown):
 def to_dict(value: Any) -> Any:
     """Turn a value (or a list, tuple, mapping of values) into plain JSON types. One form for the command line, the service and reports.
 
-    float32 numbers are written with the digits that identify them; landmarks are written as their points; bytes and pictures are refused.
+    float32 numbers are written with the digits that identify them; landmarks as their points; a range without an end has null there; bytes and pictures are refused.
     """
     if isinstance(value, Face):
         out = {"box": to_dict(value.box), "score": to_dict(np.float32(value.score)), "landmarks": None, "detector": value.detector}
@@ -377,7 +377,7 @@ def to_dict(value: Any) -> Any:
             out["found_by"] = value.found_by
         return out
     if isinstance(value, Scalar):
-        out = {"value": value.value, "unit": value.unit, "range": list(value.range)}
+        out = {"value": value.value, "unit": value.unit, "range": [end if np.isfinite(end) else None for end in value.range]}
         out |= ({} if value.spread is None else {"spread": value.spread}) | ({"model": value.model} if value.model else {})
         return out | ({"reasons": list(value.reasons)} if value.reasons else {})
     if isinstance(value, Categorical):

@@ -121,3 +121,8 @@ def test_to_dict_of_a_verification_holds_every_field() -> None:
 def test_to_dict_refuses_what_has_no_json_form(odd: object) -> None:
     with pytest.raises(TypeError, match="has no JSON form"):
         to_dict(odd)
+
+
+def test_a_range_without_ends_is_json() -> None:
+    plain = to_dict(Scalar(30.0, "years", (-math.inf, math.inf)))
+    assert json.loads(json.dumps(plain, allow_nan=False)) == {"value": 30.0, "unit": "years", "range": [None, None]}

@@ -52,7 +52,7 @@ class ScalarOut(Strict):
 
     value: float
     unit: str
-    range: list[float]
+    range: list[float | None]
     spread: float | None = None
     model: str | None = None
     reasons: list[str] | None = None

@@ -41,7 +41,7 @@ function scalar(value) {
   const shown = number(value.value, value.unit === "years" ? 0 : 2);
   if (value.spread) return t("spread", { v: shown, u: unit, s: number(value.spread, 1) });
   const [a, b] = value.range;
-  return value.unit === "1" ? t("in_range", { v: shown, u: unit, a: number(a, 0), b: number(b, 0) }) : t("plain", { v: shown, u: unit });
+  return value.unit === "1" && a !== null && b !== null ? t("in_range", { v: shown, u: unit, a: number(a, 0), b: number(b, 0) }) : t("plain", { v: shown, u: unit });
 }
 
 export function bars(value) {
